@@ -1,0 +1,32 @@
+package bot
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// A send returns a verdict as its error: nil, one of the types below, or
+// anything else, which means "try again later".
+
+// RateLimited means: wait. All is the whole install, else only this destination.
+type RateLimited struct {
+	After time.Duration
+	All   bool
+}
+
+func (e RateLimited) Error() string { return fmt.Sprintf("rate limited, again in %s", e.After) }
+
+// The other verdicts, to be tested with errors.Is.
+var (
+	// ErrGone means: the message or the place is not there any more, or can no
+	// longer be changed. What it showed is posted anew, or not shown there.
+	ErrGone = errors.New("gone")
+	// ErrUnauthorized means: our credentials are refused. The install is paused
+	// and an admin is told.
+	ErrUnauthorized = errors.New("unauthorized")
+	// ErrRejected means: this very request will never be accepted.
+	ErrRejected = errors.New("rejected")
+	// ErrUnknown means: it may have been done or not. See Finder.
+	ErrUnknown = errors.New("outcome unknown")
+)

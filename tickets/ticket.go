@@ -143,6 +143,12 @@ type Core struct {
 	Solution *Solution         `json:"solution,omitempty"`
 	Consults []Consult         `json:"consults,omitempty"`
 	Reason   string            `json:"reason,omitempty"` // of the last transfer, release or escalation: the next owner reads it
+
+	RespondBy Time `json:"respond_by,omitempty"` // first response due; 0: none
+	SolveBy   Time `json:"solve_by,omitempty"`   // resolution due; 0: none
+	PausedAt  Time `json:"paused_at,omitempty"`  // clocks stand still since
+	SolvedAt  Time `json:"solved_at,omitempty"`
+	ClosedAt  Time `json:"closed_at,omitempty"`
 }
 
 func (c Core) clone() Core {
@@ -192,13 +198,7 @@ type Ticket struct {
 	Created   Time `json:"created"`
 	Claimed   Time `json:"claimed,omitempty"`   // first time anybody claimed it
 	Responded Time `json:"responded,omitempty"` // first public reply by an agent
-	SolvedAt  Time `json:"solved_at,omitempty"`
-	ClosedAt  Time `json:"closed_at,omitempty"`
 	Changed   Time `json:"changed"`
-
-	RespondBy Time `json:"respond_by,omitempty"` // first response due; 0: none
-	SolveBy   Time `json:"solve_by,omitempty"`   // resolution due; 0: none
-	PausedAt  Time `json:"paused_at,omitempty"`  // clocks stand still since
 
 	Undo    *Undoable `json:"undo,omitempty"`
 	Last    LastAct   `json:"last"`    // for the card's footer

@@ -1,6 +1,10 @@
 package tickets
 
-import "time"
+import (
+	"errors"
+	"strings"
+	"time"
+)
 
 // Verb names what somebody wants to do. It is the word in buttons' tokens, in
 // the rights matrix and in the audit.
@@ -41,6 +45,7 @@ const (
 	VerbAttach   Verb = "attach"
 	VerbAmend    Verb = "amend"    // what was said has been edited or deleted at its source
 	VerbReveal   Verb = "reveal"   // a masked field, with a reason
+	VerbBreach   Verb = "breach"   // by a timer only
 	VerbWithdraw Verb = "withdraw" // the requester takes his ticket back; an agent says it is none
 )
 
@@ -218,3 +223,285 @@ type Withdraw struct{ Reason string }
 
 // Breach is the timer telling that a target has passed. It belongs to nobody.
 type Breach struct{ Target Time }
+
+// The longest texts that a ticket keeps, in characters. Longer ones are refused
+// and not cut: nothing that somebody wrote may get lost silently.
+const (
+	MaxTitle  = 300
+	MaxBody   = 120_000
+	MaxReason = 2_000
+	MaxTag    = 40
+	MaxTags   = 20
+)
+
+// Verb implements Command.
+func (Say) Verb() Verb { return VerbSay }
+
+// Verb implements Command.
+func (Claim) Verb() Verb { return VerbClaim }
+
+// Verb implements Command.
+func (Release) Verb() Verb { return VerbRelease }
+
+// Verb implements Command.
+func (Assign) Verb() Verb { return VerbAssign }
+
+// Verb implements Command.
+func (ConsultOn) Verb() Verb { return VerbConsult }
+
+// Verb implements Command.
+func (Answer) Verb() Verb { return VerbAnswer }
+
+// Verb implements Command.
+func (Reply) Verb() Verb { return VerbReply }
+
+// Verb implements Command.
+func (Retract) Verb() Verb { return VerbRetract }
+
+// Verb implements Command.
+func (Note) Verb() Verb { return VerbNote }
+
+// Verb implements Command.
+func (SetPriority) Verb() Verb { return VerbPriority }
+
+// Verb implements Command.
+func (SetType) Verb() Verb { return VerbType }
+
+// Verb implements Command.
+func (SetField) Verb() Verb { return VerbField }
+
+// Verb implements Command.
+func (Tag) Verb() Verb { return VerbTag }
+
+// Verb implements Command.
+func (HoldUntil) Verb() Verb { return VerbHold }
+
+// Verb implements Command.
+func (Resume) Verb() Verb { return VerbResume }
+
+// Verb implements Command.
+func (Urge) Verb() Verb { return VerbUrge }
+
+// Verb implements Command.
+func (Escalate) Verb() Verb { return VerbEscalate }
+
+// Verb implements Command.
+func (Solve) Verb() Verb { return VerbSolve }
+
+// Verb implements Command.
+func (Confirm) Verb() Verb { return VerbConfirm }
+
+// Verb implements Command.
+func (Reject) Verb() Verb { return VerbReject }
+
+// Verb implements Command.
+func (Close) Verb() Verb { return VerbClose }
+
+// Verb implements Command.
+func (Reopen) Verb() Verb { return VerbReopen }
+
+// Verb implements Command.
+func (Merge) Verb() Verb { return VerbMerge }
+
+// Verb implements Command.
+func (Unmerge) Verb() Verb { return VerbUnmerge }
+
+// Verb implements Command.
+func (LinkTo) Verb() Verb { return VerbLink }
+
+// Verb implements Command.
+func (Split) Verb() Verb { return VerbSplit }
+
+// Verb implements Command.
+func (Archive) Verb() Verb { return VerbArchive }
+
+// Verb implements Command.
+func (Undo) Verb() Verb { return VerbUndo }
+
+// Verb implements Command.
+func (Attach) Verb() Verb { return VerbAttach }
+
+// Verb implements Command.
+func (Amend) Verb() Verb { return VerbAmend }
+
+// Verb implements Command.
+func (Reveal) Verb() Verb { return VerbReveal }
+
+// Verb implements Command.
+func (Withdraw) Verb() Verb { return VerbWithdraw }
+
+// Verb implements Command.
+func (Breach) Verb() Verb { return VerbBreach }
+
+// Verb implements Command.
+func (c Open) Verb() Verb {
+	if c.For != "" {
+		return VerbOpenFor
+	}
+	return VerbOpen
+}
+
+// Validate implements Command.
+func (c Open) Validate() error {
+	if strings.TrimSpace(c.Title) == "" && strings.TrimSpace(c.Body) == "" && len(c.Files) == 0 {
+		return Refuse(EmptyText, "what", "title")
+	}
+	if c.Priority < 0 || c.Priority > 4 {
+		return Refuse(BadValue, "field", "priority", "why", "range")
+	}
+	return errors.Join(atMost("title", MaxTitle, c.Title), atMost("body", MaxBody, c.Body))
+}
+
+// Validate implements Command.
+func (c Say) Validate() error {
+	if len(c.Files) == 0 {
+		if err := require("text", c.Text); err != nil {
+			return err
+		}
+	}
+	return atMost("text", MaxBody, c.Text)
+}
+
+// Validate implements Command.
+func (c Reply) Validate() error { return Say(c).Validate() }
+
+// Validate implements Command.
+func (c Note) Validate() error { return Say(c).Validate() }
+
+// Validate implements Command.
+func (c Release) Validate() error {
+	return errors.Join(require("reason", c.Reason), atMost("reason", MaxReason, c.Reason))
+}
+
+// Validate implements Command.
+func (c Assign) Validate() error {
+	if c.To == "" {
+		return Refuse(NoSuchPerson)
+	}
+	return atMost("reason", MaxReason, c.Reason)
+}
+
+// Validate implements Command.
+func (c ConsultOn) Validate() error {
+	if c.Expert == "" {
+		return Refuse(NoSuchPerson)
+	}
+	if c.Within < 0 {
+		return Refuse(BadTime)
+	}
+	return errors.Join(require("question", c.Question), atMost("question", MaxReason, c.Question))
+}
+
+// Validate implements Command. An empty answer is one: "I cannot help".
+func (c Answer) Validate() error { return atMost("text", MaxBody, c.Text) }
+
+// Validate implements Command.
+func (c SetPriority) Validate() error {
+	if c.Priority < 1 || c.Priority > 4 {
+		return Refuse(BadValue, "field", "priority", "why", "range")
+	}
+	return atMost("reason", MaxReason, c.Reason)
+}
+
+// Validate implements Command.
+func (c Tag) Validate() error {
+	if len(c.Add)+len(c.Remove) == 0 {
+		return Refuse(EmptyText, "what", "tag")
+	}
+	for _, t := range c.Add {
+		if err := errors.Join(require("tag", t), atMost("tag", MaxTag, t)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Validate implements Command.
+func (c HoldUntil) Validate() error { return atMost("reason", MaxReason, c.Reason) }
+
+// Validate implements Command.
+func (c Escalate) Validate() error {
+	if c.Team == "" && c.Person == "" {
+		return Refuse(EmptyText, "what", "team")
+	}
+	return errors.Join(require("reason", c.Reason), atMost("reason", MaxReason, c.Reason))
+}
+
+// Validate implements Command.
+func (c Solve) Validate() error {
+	return errors.Join(require("solution", c.Text), atMost("solution", MaxBody, c.Text), atMost("cause", MaxReason, c.Cause))
+}
+
+// Validate implements Command.
+func (c Reject) Validate() error { return atMost("reason", MaxBody, c.Reason) }
+
+// Validate implements Command.
+func (c Reopen) Validate() error {
+	return errors.Join(require("reason", c.Reason), atMost("reason", MaxBody, c.Reason))
+}
+
+// Validate implements Command.
+func (c Close) Validate() error { return atMost("reason", MaxReason, c.Reason) }
+
+// Validate implements Command.
+func (c Withdraw) Validate() error { return atMost("reason", MaxReason, c.Reason) }
+
+// Validate implements Command.
+func (c Merge) Validate() error { return other(c.Into) }
+
+// Validate implements Command.
+func (c LinkTo) Validate() error { return other(c.Other) }
+
+func other(id TicketID) error {
+	if id == "" {
+		return Refuse(NotFound)
+	}
+	return nil
+}
+
+// Validate implements Command.
+func (c Split) Validate() error { return Open{Title: c.Title, Body: c.Body}.Validate() }
+
+// Validate implements Command.
+func (c Reveal) Validate() error {
+	return errors.Join(require("reason", c.Reason), atMost("reason", MaxReason, c.Reason))
+}
+
+// Validate implements Command.
+func (Claim) Validate() error { return nil }
+
+// Validate implements Command.
+func (Retract) Validate() error { return nil }
+
+// Validate implements Command.
+func (SetType) Validate() error { return nil }
+
+// Validate implements Command.
+func (SetField) Validate() error { return nil }
+
+// Validate implements Command.
+func (Resume) Validate() error { return nil }
+
+// Validate implements Command.
+func (Urge) Validate() error { return nil }
+
+// Validate implements Command.
+func (Confirm) Validate() error { return nil }
+
+// Validate implements Command.
+func (Unmerge) Validate() error { return nil }
+
+// Validate implements Command.
+func (Archive) Validate() error { return nil }
+
+// Validate implements Command.
+func (Undo) Validate() error { return nil }
+
+// Validate implements Command.
+func (Attach) Validate() error { return nil }
+
+// Validate implements Command.
+func (Amend) Validate() error { return nil }
+
+// Validate implements Command.
+func (Breach) Validate() error { return nil }

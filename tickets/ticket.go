@@ -115,6 +115,7 @@ type Link struct {
 
 // Said is the last thing that was said in public, for the requester's card.
 type Said struct {
+	Seq  int64    `json:"seq"`
 	Text string   `json:"text"`
 	By   PersonID `json:"by"`
 	At   Time     `json:"at"`
@@ -190,10 +191,10 @@ type Ticket struct {
 	Links []Link `json:"links,omitempty"`
 	Said  *Said  `json:"said,omitempty"` // last public reply of an agent
 
-	Urges    int  `json:"urges,omitempty"`
-	UrgedAt  Time `json:"urged_at,omitempty"`
-	Reopens  int  `json:"reopens,omitempty"`
-	Breached bool `json:"breached,omitempty"` // told once
+	Urges   int      `json:"urges,omitempty"`
+	UrgedAt Time     `json:"urged_at,omitempty"`
+	Reopens int      `json:"reopens,omitempty"`
+	Missed  []string `json:"missed,omitempty"` // targets missed since it was opened or reopened: respond, solve
 
 	Created   Time `json:"created"`
 	Claimed   Time `json:"claimed,omitempty"`   // first time anybody claimed it

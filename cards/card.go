@@ -82,6 +82,7 @@ type Row struct {
 	Text    string
 	Detail  string
 	Actions []Action
+	Left    int // set: the row stands for that many rows which are not shown, and Text says so
 }
 
 // Style of a button.

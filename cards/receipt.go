@@ -1,0 +1,108 @@
+package cards
+
+import (
+	"strconv"
+
+	"github.com/paidan/paidan/cards/lang"
+	"github.com/paidan/paidan/tickets"
+)
+
+// Receipt is the requester's own small card. It says what he was promised and
+// what was said to him, and nothing that the team keeps to itself: no notes, no
+// reasons, no tags, no masked fields.
+func Receipt(v *tickets.View, l Lang) Card {
+	c := Card{
+		Lang: l, Tone: receiptTone(v.Status), Title: numbered(v),
+		Badges: []string{receiptStatus(v, l)}, Ticket: v.ID, Version: v.Version,
+	}
+	if v.Owner != "" && !finished(v.Status) {
+		c.Facts = append(c.Facts, Fact{Label: tr(l, "fact.owner"), Value: nameOf(v, v.Owner, l)})
+	}
+	if p := promise(v, l); p != "" {
+		c.Facts = append(c.Facts, Fact{Label: tr(l, "fact.promise"), Value: p})
+	}
+	if v.Urges > 0 && v.Status.Open() {
+		c.Facts = append(c.Facts, Fact{Label: tr(l, "fact.urges"), Value: tr(l, "fact.urges_n", "n", strconv.Itoa(v.Urges))})
+	}
+	if s := v.Solution; s != nil && s.Text != "" && !v.Status.Open() {
+		c.Facts = append(c.Facts, Fact{Label: tr(l, "fact.solution"), Value: snip(s.Text, factShown, l), Wide: true})
+	} else {
+		c.Body = lastReply(v, l)
+	}
+	c.Actions = receiptActions(v, l)
+	return c
+}
+
+// receiptTone differs from the team's: the requester's turn is a question to
+// him, and red is our worry, not his.
+func receiptTone(s tickets.Status) Tone {
+	switch s {
+	case tickets.New:
+		return Open
+	case tickets.Waiting:
+		return Asking
+	}
+	return statusTone(s)
+}
+
+func receiptStatus(v *tickets.View, l Lang) string {
+	switch {
+	case merged(v) != nil:
+		return tr(l, "receipt.merged", "number", strconv.FormatInt(merged(v).Number, 10))
+	case withdrawn(v):
+		if v.Last.By == v.Requester {
+			return tr(l, "receipt.withdrawn")
+		}
+		return tr(l, "receipt.closed")
+	case v.Status == tickets.Held && v.Hold != nil && v.Hold.Until != 0:
+		return tr(l, "receipt.held_until", "when", lang.WhenDay(string(l), v.Hold.Until.Go(), v.Now.Go(), v.Zone))
+	case v.Status == tickets.Archived:
+		return tr(l, "receipt.closed")
+	}
+	return tr(l, known("receipt.", string(v.Status), "active"))
+}
+
+// promise is an instant, not a countdown: this card stands untouched for hours,
+// and a countdown would go stale on it. A broken promise is not repeated.
+func promise(v *tickets.View, l Lang) string {
+	if v.Status != tickets.New && v.Status != tickets.Active {
+		return ""
+	}
+	switch {
+	case v.Responded == 0 && v.RespondBy > v.Now:
+		return tr(l, "fact.promise_rsp", "when", when(v, v.RespondBy, l))
+	case v.SolveBy > v.Now:
+		return tr(l, "fact.promise_sol", "when", when(v, v.SolveBy, l))
+	}
+	return ""
+}
+
+func receiptActions(v *tickets.View, l Lang) []Action {
+	b := buttons{v, l}
+	withdraw := b.sure(tickets.VerbWithdraw, "do.withdraw", "sure.withdraw")
+	switch v.Status {
+	case tickets.New, tickets.Active, tickets.Held:
+		// The nudge stays during its cool-down: nothing would bring it back
+		// onto the card when that ends.
+		return []Action{b.form(tickets.VerbSay, "do.say"), b.act(tickets.VerbUrge, "do.urge"), withdraw}
+	case tickets.Waiting:
+		return []Action{primary(b.form(tickets.VerbSay, "do.say_answer")), withdraw}
+	case tickets.Solved:
+		return []Action{primary(b.act(tickets.VerbConfirm, "do.confirm")), b.form(tickets.VerbReject, "do.reject")}
+	case tickets.Closed:
+		if reopenable(v) && merged(v) == nil {
+			return []Action{b.form(tickets.VerbReopen, "do.reopen")}
+		}
+	}
+	return nil
+}
+
+// OpenedLine is the one line in the requester's thread when his ticket was
+// made: «已建单 #1024,14:32 前首次响应».
+func OpenedLine(v *tickets.View, l Lang) string {
+	n := strconv.FormatInt(v.Number, 10)
+	if v.RespondBy == 0 {
+		return tr(l, "opened.line", "number", n)
+	}
+	return tr(l, "opened.respond", "number", n, "when", when(v, v.RespondBy, l))
+}

@@ -64,6 +64,8 @@ func (db *DB) groupTx(ctx context.Context, fn func(tx *Tx) error) error {
 				return ctx.Err()
 			}
 			leave = nil // too late: the writer has begun it
+		case <-db.stopped: // nobody is there any more to begin it
+			return ErrClosed
 		}
 	}
 	tx := &Tx{tx: sqlTx, sqlite: true}

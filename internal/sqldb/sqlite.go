@@ -32,7 +32,7 @@ func (db *DB) openSQLite(ctx context.Context, path string) error {
 	if err := db.openPools(ctx, path); err != nil {
 		return errors.Join(err, db.lock.Close())
 	}
-	db.acts = make(chan *act)
+	db.acts = make(chan *act, maxBatch)
 	db.stopped = make(chan struct{})
 	go db.write()
 	return nil

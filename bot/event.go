@@ -152,6 +152,7 @@ type Event struct {
 	Trigger   string // lets the adapter open a form; short-lived
 	Respond   string // lets the adapter answer privately; opaque
 	Locale    string // of the user, where the platform tells; "zh-CN"
+	Guest     bool   // the platform told that User is an outsider: a guest, or from another company
 }
 
 // Inbound is what a verified request means.

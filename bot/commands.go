@@ -506,10 +506,10 @@ func (p *parser) accept(a alias, numbered bool) (Intent, bool) {
 		in.Number, how = n, markFirm
 		p.skip(" ,:、。\n")
 	}
-	if p.mentionAt() != nil && (row.shape == shapePeople || row.shape == shapeConsult || row.shape == shapeEscalate) {
+	if p.hints(row) {
 		how = markFirm
 	}
-	if p.onlyParticles() {
+	if p.onlyParticles(row, how) {
 		p.pos = len(p.s)
 		how = markFirm
 	}
@@ -521,25 +521,37 @@ func (p *parser) accept(a alias, numbered bool) (Intent, bool) {
 		if strict == alone && numbered {
 			strict = apart
 		}
-		if row.shape == shapeHold && p.timed() {
-			how = markFirm
-		}
-		if row.shape == shapePriority && how == markNone {
-			if _, n := p.level(); n > 0 {
-				how = markFirm
-			}
-		}
-		if row.shape == shapeEscalate && how == markNone && p.tier() {
-			how = markFirm
-		}
 		if how == markNone && strict != glued || how == markSpaced && strict == alone && row.shape != shapeHelp {
 			return in, false
 		}
-		if how < markFirm && (p.continues(how, a.han) || !row.ask && p.asks()) {
+		if how < markFirm && (p.continues(a, how) || !row.ask && p.asks()) {
 			return in, false
 		}
 	}
 	return p.arguments(a, in, how)
+}
+
+// hints reports whether an argument stands here that only this verb takes, so
+// that it needs no space before it: 转派@李四, 挂起2小时, 优先级P1, 升级二线.
+func (p *parser) hints(row *verbRow) bool {
+	q := *p
+	switch row.shape {
+	case shapePeople:
+		return q.mentionAt() != nil || q.oneself() && q.atEnd()
+	case shapeConsult:
+		return q.mentionAt() != nil
+	case shapeEscalate:
+		return q.mentionAt() != nil || q.tier()
+	case shapeHold:
+		return q.when(&Intent{}) || q.customer()
+	case shapePriority:
+		_, n := q.level()
+		return n > 0
+	case shapeNumbers:
+		_, ok := q.ticket()
+		return ok
+	}
+	return false
 }
 
 // separate passes over what sets the verb off.
@@ -587,15 +599,26 @@ func (p *parser) ticketAfter(row *verbRow, how mark) (int64, bool) {
 	return n, ok
 }
 
-// onlyParticles reports whether the rest says nothing: 吧, 谢谢, please, 👌.
-func (p *parser) onlyParticles() bool {
+// onlyParticles reports whether the rest says nothing: 吧, 谢谢, please, 👌. For
+// verbs whose text is somebody's own words that is so only directly after the
+// verb: 回复 谢谢 says thanks. A question mark is no order, but asks for a list.
+func (p *parser) onlyParticles(row *verbRow, how mark) bool {
+	switch row.shape {
+	case shapeBare, shapePeople, shapeConsult, shapeEscalate, shapeHold, shapeNumbers, shapeLevel, shapeHelp, shapeShow:
+	case shapeText:
+		if row.ask && how != markNone {
+			return p.atEnd()
+		}
+	default:
+		return p.atEnd()
+	}
 	q := *p
 	for {
 		r, n := q.peek()
 		switch {
 		case n == 0:
 			return true
-		case q.mentionAt() != nil, r == '?', r == '#', r == '+':
+		case q.mentionAt() != nil, r == '?' && !row.ask, r == '#', r == '+':
 			return false
 		case !unicode.IsLetter(r) && !unicode.IsDigit(r):
 			q.pos += n
@@ -611,20 +634,28 @@ func (p *parser) onlyParticles() bool {
 // has set the word off himself and fewer continuations count.
 var (
 	continuesGlued = regexp.MustCompile(`^(?:[不没未的地得员人者中率量后前时过吗么呢是会能要有在和与或也就都才还被把给让从对上下完好到单]|一下|一直|失败|成功|问题|方案|办法|功能|流程|页面|界面|按钮|状态|系统|怎么|如何|为什么|为何|可以|应该|需要|之后|之前|以后|以前|期间|原因|记录|列表|电话|费用|规则|权限|时间|信息|内容|字段|模板|说明书|超时|报错|看不|数据|软件|程序|平台|网站|链接|地址|账号|入口|渠道|方式|服务|窗口)`)
-	continuesApart = regexp.MustCompile(`^(?:不[了掉上开能会]|[的吗么呢]|了吗|了没|一下|失败|功能|流程|页面|界面|按钮|问题|方案|怎么|如何|为什么|是什么|在哪|有没有|能不能|可不可以)`)
-	continuesLatin = regexp.MustCompile(`^(?:a|an|the|me|my|us|our|your|his|her|their|its|on|off|of|in|up|down|out|over|at|to|this|that|these|those|it|is|isn't|are|aren't|was|wasn't|were|does|doesn't|do|don't|did|didn't|can|can't|cannot|could|couldn't|will|won't|would|should|has|hasn't|have|had|not|and|or|but|if|when|whether|how|what|who|why|where|which|with|about|fails?|failed|button|error|issue|problem|account|page|menu)(?:$|[^a-z0-9'])`)
+	continuesApart = regexp.MustCompile(`^(?:不[了掉上开能会]|[的吗么呢]|了吗|了没|一下|失败|功能|流程|页面|界面|按钮|问题[的怎吗]|方案|怎么|如何|为什么|是什么|在哪|有没有|能不能|可不可以)`)
+	continuesLatin = regexp.MustCompile(`^(?:a|an|the|me|my|us|our|on|off|of|in|up|down|out|over|at|to|this|that|these|those|is|isn't|are|aren't|was|wasn't|were|does|doesn't|do|don't|did|didn't|can|can't|cannot|could|couldn't|will|won't|would|should|has|hasn't|have|had|and|or|but|if|when|whether|how|what|who|why|where|which|with|about|fails?|failed|buttons?|errors?|issues?|problems?|accounts?|pages?|menus?|notes?|forms?|dates?|versions?|(?:not|never) (?:working|able|possible|found|available|loading|opening|responding))(?:$|[^a-z0-9'])`)
+	continuesIt    = regexp.MustCompile(`^it\b`)
 	asking         = regexp.MustCompile(`(?:[吗么嘛]|[?])[\s?!。~]*$|没有?[\s]*[?]`)
 )
 
 // continues reports whether the rest goes on with a sentence that the word only
 // happened to begin.
-func (p *parser) continues(how mark, han bool) bool {
+func (p *parser) continues(a alias, how mark) bool {
 	ahead, _ := p.look(24)
-	if continuesLatin.MatchString(ahead) && !han {
-		return true
-	}
-	if how == markNone {
+	verb := a.row.Verb
+	switch {
+	case a.row.shape == shapeTags:
+		return how == markNone // what a tag may be is looked at with the tags
+	case how == markNone:
 		return continuesGlued.MatchString(ahead)
+	case !a.han && verb != tickets.VerbReject && verb != tickets.VerbReopen && continuesIt.MatchString(ahead):
+		return true // but: reopen it is back
+	case !a.han:
+		return continuesLatin.MatchString(ahead)
+	case a.row.ask && verb != tickets.VerbReply:
+		return false // 建单 怎么重置密码: his own words, set off by himself, and nobody outside reads them
 	}
 	return continuesApart.MatchString(ahead)
 }
@@ -674,8 +705,22 @@ func (p *parser) arguments(a alias, in Intent, how mark) (Intent, bool) {
 		in.Form = in.For == 0 && in.Until.IsZero() && !in.Customer && in.Text == ""
 	case shapeNumbers:
 		return p.numberArguments(in)
+	case shapeOpenFor:
+		p.skip(" ")
+		if p.takePeople() == 0 {
+			if in.Team = p.typedName(); in.Team == "" || a.han {
+				return in, false
+			}
+		}
+		p.skip(" ,:、\n")
+		in.Text = p.rest()
+		in.Form = in.Text == ""
 	case shapeTags:
-		for _, f := range strings.Fields(p.rest()) {
+		words := strings.Fields(p.rest())
+		if how < markFirm && len(words) > 2 && !strings.ContainsAny(words[0][:1], "+-#") && !strings.HasPrefix(words[0], "＋") && !strings.HasPrefix(words[0], "－") {
+			return in, false // tag printer is broken
+		}
+		for _, f := range words {
 			switch {
 			case len(f) > 1 && f[0] == '-':
 				in.Remove = append(in.Remove, f[1:])
@@ -1084,20 +1129,15 @@ func (p *parser) when(in *Intent) bool {
 	return false
 }
 
-// timed reports whether a time, or 等客户, stands here.
-func (p *parser) timed() bool {
-	q := *p
-	return q.when(&Intent{}) || q.customer()
-}
-
 func (p *parser) customer() bool {
 	return p.any("等客户回复", "等待客户回复", "等客户", "等待客户", "待客户", "waiting for customer", "wait for customer", "waiting on customer", "customer") > 0
 }
 
 // hold reads 挂起 in any order: how long, until when, 等客户, and why.
 func (p *parser) hold(in *Intent) {
-	for range 3 {
+	for range 4 {
 		switch {
+		case in.Number == 0 && p.hashInto(&in.Number):
 		case in.For == 0 && in.Until.IsZero() && p.when(in):
 		case !in.Customer && p.customer():
 			in.Customer = true
@@ -1112,6 +1152,15 @@ func (p *parser) hold(in *Intent) {
 		p.skip(" ,:、。\n")
 	}
 	in.Text = p.rest()
+}
+
+// hashInto reads #1024 into n.
+func (p *parser) hashInto(n *int64) bool {
+	v, ok := p.hash()
+	if ok {
+		*n = v
+	}
+	return ok
 }
 
 // holdBehind reads a time that closes the reason: 挂起 等配件 到周一.

@@ -38,7 +38,7 @@ var (
 	reClock  = regexp.MustCompile(`^(凌晨|早上|早晨|上午|中午|下午|傍晚|晚上|早|晚)?[ ]?(\d{1,2}):(\d{2})(?::\d{2})?[ ]?(am\b|pm\b)?`)
 	rePoint  = regexp.MustCompile(`^(凌晨|早上|早晨|上午|中午|下午|傍晚|晚上|早|晚)?[ ]?(\d{1,2}|[一二两三四五六七八九十]{1,3})[点时](?:(半)|(一刻)|(三刻)|(?:([0-9]{1,2}|[一二三四五六七八九十]{1,3})分?)|整|钟)?`)
 	reAmPm   = regexp.MustCompile(`^(\d{1,2})[ ]?(am|pm)\b`)
-	reNoon   = regexp.MustCompile(`^(noon\b|midday\b|中午|正午|早上|上午|下午|傍晚|晚上|morning\b|afternoon\b|evening\b)`)
+	reNoon   = regexp.MustCompile(`^(noon\b|midday\b|中午|正午|早上|上午|下午|傍晚|晚上|下班前?|上班|morning\b|afternoon\b|evening\b)`)
 	reJoin   = regexp.MustCompile(`^(?:[ ,的]|at\b|t(?:\d))`)
 	reUntil  = regexp.MustCompile(`^(?:直到|到|至|until\b|till\b|til\b|to\b)[ ]?`)
 	reForDur = regexp.MustCompile(`^for `)
@@ -371,11 +371,11 @@ func clock(w string, dayHour int) (hour, minute, n int) {
 	}
 	if m := reNoon.FindString(w); m != "" {
 		switch m {
-		case "早上", "上午", "morning":
+		case "早上", "上午", "上班", "morning":
 			return 9, 0, len(m)
 		case "下午", "afternoon":
 			return 14, 0, len(m)
-		case "傍晚":
+		case "傍晚", "下班", "下班前":
 			return 18, 0, len(m)
 		case "晚上", "evening":
 			return 20, 0, len(m)

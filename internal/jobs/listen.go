@@ -18,15 +18,21 @@ import (
 // lacks, so that River hears of new jobs at once and need not poll for them.
 type postgresDriver struct {
 	*riverdatabasesql.Driver
-	url string
+	waker *waker
+	url   string
 }
 
 var _ riverdriver.Driver[*sql.Tx] = (*postgresDriver)(nil)
 
+// SupportsListener is true: River need not look for jobs in short intervals.
 func (d *postgresDriver) SupportsListener() bool { return true }
 
+// SupportsListenNotify is false: who is told of new jobs, and how, is Client's to say.
+func (d *postgresDriver) SupportsListenNotify() bool { return false }
+
+// GetListener returns a listener that hears other processes, and the waker.
 func (d *postgresDriver) GetListener(p *riverdriver.GetListenenerParams) riverdriver.Listener {
-	return &postgresListener{url: d.url, schema: p.Schema}
+	return &postgresListener{waker: d.waker, url: d.url, schema: p.Schema}
 }
 
 // SQLFragmentColumnContainsAll and SQLFragmentColumnContainsAny are what River's
@@ -43,13 +49,16 @@ func (d *postgresDriver) SQLFragmentColumnContainsAny(column, namedArg string, v
 
 // postgresListener is one LISTEN connection. River makes a new one after an error.
 type postgresListener struct {
+	waker  *waker
 	url    string
 	schema string
 	prefix string // of every channel: the schema that River's triggers name
 
 	mu   sync.Mutex // guards conn, which Close takes away while others wait on it
 	conn *pq.Listener
-	down chan error // the connection was lost
+
+	down  chan error // the connection was lost
+	local chan riverdriver.Notification
 }
 
 var _ riverdriver.Listener = (*postgresListener)(nil)
@@ -91,7 +100,7 @@ func (l *postgresListener) Connect(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("connect listener: %w", err), conn.Close())
 	}
-	l.conn, l.down = conn, down
+	l.conn, l.down, l.local = conn, down, l.waker.subscribe()
 	return nil
 }
 
@@ -127,6 +136,7 @@ func (l *postgresListener) Close(context.Context) error {
 	if l.conn == nil {
 		return nil
 	}
+	l.waker.unsubscribe(l.local)
 	err := l.conn.Close()
 	l.conn = nil
 	return err
@@ -188,6 +198,8 @@ func (l *postgresListener) WaitForNotification(ctx context.Context) (*riverdrive
 				continue
 			}
 			return &riverdriver.Notification{Topic: strings.TrimPrefix(n.Channel, l.prefix), Payload: n.Extra}, nil
+		case n := <-l.local:
+			return &n, nil
 		case err := <-l.down:
 			return nil, fmt.Errorf("listener connection was lost: %w", err)
 		case <-ctx.Done():

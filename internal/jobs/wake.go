@@ -1,102 +1,61 @@
 package jobs
 
 import (
-	"context"
-	"database/sql"
-	"encoding/json"
-	"errors"
+	"slices"
 	"sync"
 
 	"github.com/riverqueue/river/riverdriver"
-	"github.com/riverqueue/river/riverdriver/riversqlite"
 )
 
-// sqliteDriver gives River on SQLite an in-process twin of LISTEN and NOTIFY:
-// one process alone has the file open, so a Go channel does.
-type sqliteDriver struct {
-	*riversqlite.Driver
+// insertTopic is what River's producers listen to for new jobs.
+const insertTopic = "river_insert"
 
-	mu        sync.Mutex // guards listeners
-	listeners map[*sqliteListener]struct{}
+// insertPayload needs no escaping: River allows letters, digits, - and _ in a queue's name.
+func insertPayload(queue string) string { return `{"queue":"` + queue + `"}` }
+
+// waker tells the producers of this process that there are jobs, without the
+// database. It is all that SQLite has, whose file one process alone has open.
+// On PostgreSQL it spares a NOTIFY, which costs a round trip and makes commits
+// wait for each other, and it hears every insert, where River drops a NOTIFY
+// that follows another one too closely.
+type waker struct {
+	mu    sync.Mutex // guards hears
+	hears map[chan riverdriver.Notification]struct{}
 }
 
-var _ riverdriver.Driver[*sql.Tx] = (*sqliteDriver)(nil)
-
-func (d *sqliteDriver) SupportsListener() bool { return true }
-
-func (d *sqliteDriver) GetListener(*riverdriver.GetListenenerParams) riverdriver.Listener {
-	return &sqliteListener{driver: d, messages: make(chan riverdriver.Notification, 256)}
-}
-
-// wake tells River's producers that jobs are in the queue. When a listener is
-// that far behind, it has more than enough messages that say so already.
-func (d *sqliteDriver) wake(queue string) {
-	payload, err := json.Marshal(struct {
-		Queue string `json:"queue"`
-	}{queue})
-	if err != nil {
-		return // a struct of a string always marshals
+// subscribe returns where messages come in.
+func (w *waker) subscribe() chan riverdriver.Notification {
+	c := make(chan riverdriver.Notification, 256)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.hears == nil {
+		w.hears = map[chan riverdriver.Notification]struct{}{}
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for l := range d.listeners {
-		select {
-		case l.messages <- riverdriver.Notification{Topic: "river_insert", Payload: string(payload)}:
-		default:
+	w.hears[c] = struct{}{}
+	return c
+}
+
+func (w *waker) unsubscribe(c chan riverdriver.Notification) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.hears, c)
+}
+
+// wake says that the queues have something to do. Who is too far behind to hear
+// it has enough messages that say the same.
+func (w *waker) wake(queues []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, queue := range distinct(queues) {
+		for c := range w.hears {
+			select {
+			case c <- riverdriver.Notification{Topic: insertTopic, Payload: insertPayload(queue)}:
+			default:
+			}
 		}
 	}
 }
 
-type sqliteListener struct {
-	driver   *sqliteDriver
-	messages chan riverdriver.Notification
-}
-
-var _ riverdriver.Listener = (*sqliteListener)(nil)
-
-// Connect makes the listener hear.
-func (l *sqliteListener) Connect(context.Context) error {
-	l.driver.mu.Lock()
-	defer l.driver.mu.Unlock()
-	if _, connected := l.driver.listeners[l]; connected {
-		return errors.New("listener is connected already")
-	}
-	if l.driver.listeners == nil {
-		l.driver.listeners = map[*sqliteListener]struct{}{}
-	}
-	l.driver.listeners[l] = struct{}{}
-	return nil
-}
-
-// Close makes the listener deaf.
-func (l *sqliteListener) Close(context.Context) error {
-	l.driver.mu.Lock()
-	defer l.driver.mu.Unlock()
-	delete(l.driver.listeners, l)
-	return nil
-}
-
-// Listen does nothing: there is one topic, and River drops what it did not ask for.
-func (l *sqliteListener) Listen(context.Context, string) error { return nil }
-
-// Unlisten does nothing: see Listen.
-func (l *sqliteListener) Unlisten(context.Context, string) error { return nil }
-
-// Ping does nothing: a channel is always there.
-func (l *sqliteListener) Ping(context.Context) error { return nil }
-
-// Schema is empty: SQLite has none.
-func (l *sqliteListener) Schema() string { return "" }
-
-// SetAfterConnectExec is for River's own tests.
-func (l *sqliteListener) SetAfterConnectExec(string) {}
-
-// WaitForNotification returns the next message.
-func (l *sqliteListener) WaitForNotification(ctx context.Context) (*riverdriver.Notification, error) {
-	select {
-	case n := <-l.messages:
-		return &n, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+func distinct(queues []string) []string {
+	return slices.Compact(slices.Sorted(slices.Values(queues)))
 }

@@ -42,9 +42,9 @@ const (
 )
 
 const (
-	titleMax = 200
+	titleMax = tickets.MaxTitle
 	textMax  = 3000 // the smallest of the platforms' limits for a text input
-	lineMax  = 500
+	lineMax  = 500  // of a field or a reason, where a form has one
 )
 
 // HoldChoice reads a submitted hold form: until when, and whether it is the
@@ -195,7 +195,7 @@ func fieldInput(f tickets.Field, value string, l Lang) Input {
 	case tickets.FieldEmail:
 		in.Kind, in.Max, hint = InputEmail, 254, "hint.email"
 	case tickets.FieldOrder:
-		in.Max, hint = 100, "hint.order"
+		in.Max = 100
 	case tickets.FieldDevice:
 		in.Max, hint = 100, "hint.device"
 	case tickets.FieldLocation:
@@ -207,7 +207,9 @@ func fieldInput(f tickets.Field, value string, l Lang) Input {
 	return in
 }
 
-// SolveForm asks what was done.
+// SolveForm asks what was done, and for required fields of the type that have
+// no value yet: a ticket cannot be solved without them. They come back under
+// InField and are set before the ticket is solved.
 func SolveForm(v *tickets.View, l Lang) Card {
 	what := textInput("in.solution", true, l)
 	what.Hint = tr(l, "hint.solution")
@@ -221,8 +223,16 @@ func SolveForm(v *tickets.View, l Lang) Card {
 	if s := v.Solution; s != nil { // solved before and brought back
 		what.Value, cause.Value = s.Text, s.Cause
 	}
-	return of(v, tickets.VerbSolve, l, "form.solve", "", "submit.solve", what, cause,
-		Input{Name: InNotify, Label: tr(l, "in.notify"), Kind: InputCheck, Value: "true"})
+	inputs := []Input{what, cause}
+	if t, ok := v.Desk.TypeOf(v.Type); ok {
+		for _, f := range t.Fields {
+			if f.Required && !slices.ContainsFunc(v.Fields, func(have tickets.FieldView) bool { return have.Key == f.Key }) {
+				inputs = append(inputs, fieldInput(f, "", l))
+			}
+		}
+	}
+	inputs = append(inputs, Input{Name: InNotify, Label: tr(l, "in.notify"), Kind: InputCheck, Value: "true"})
+	return of(v, tickets.VerbSolve, l, "form.solve", "", "submit.solve", inputs...)
 }
 
 // AssignForm asks who shall own the ticket, and why when somebody owns it already.
@@ -322,7 +332,7 @@ func SayForm(v *tickets.View, l Lang) Card {
 
 // RejectForm is the requester saying that it is not solved.
 func RejectForm(v *tickets.View, l Lang) Card {
-	return of(v, tickets.VerbReject, l, "form.reject", "", "submit.send", reasonInput(true, l))
+	return of(v, tickets.VerbReject, l, "form.reject", "", "submit.send", reasonInput(false, l))
 }
 
 // ReopenForm asks why a ticket comes back; reason is filled in beforehand.

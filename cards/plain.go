@@ -11,8 +11,8 @@ import (
 //
 //	[card #1024] 无法登录 ERP · P1 · 待接 · 接单, 指派, 非工单 · 更多: 升级, 备注
 //
-// Facts, body and rows follow, one a line and indented, so that nothing people
-// wrote can pass for a card.
+// Facts, body and rows follow, indented and marked, so that nothing people wrote
+// can pass for a card or a fact.
 func PlainText(c Card) string {
 	var b strings.Builder
 	head(&b, c)
@@ -29,7 +29,8 @@ func PlainText(c Card) string {
 
 // Numbered is a card for platforms without buttons: its text, and what each
 // number stands for that the reader may answer with («回复 1 接单 2 转派»).
-// acts[0] belongs to 1. Menus become one number a choice.
+// acts[0] belongs to 1. Menus become one number a choice. Of the More menu only
+// as much is numbered as nine numbers hold: the rest can be typed.
 func Numbered(c Card) (string, []Act) {
 	var b strings.Builder
 	head(&b, c)
@@ -57,7 +58,8 @@ func Numbered(c Card) (string, []Act) {
 		number, _, _ := strings.Cut(oneLine(r.Text), " ")
 		add(number+" ", r.Actions)
 	}
-	add("", c.More)
+	more := flatten(c.More)
+	add("", more[:min(len(more), max(0, 9-len(acts)))])
 	if len(choices) > 0 {
 		b.WriteString(tr(c.Lang, "numbered.choose", "choices", strings.Join(choices, " · ")) + "\n")
 	}
@@ -97,8 +99,10 @@ func content(b *strings.Builder, c Card, buttons bool) {
 		}
 		b.WriteByte('\n')
 	}
-	if c.Body != "" {
-		b.WriteString("  " + indented(c.Body) + "\n")
+	for line := range strings.SplitSeq(block(c.Body), "\n") {
+		if c.Body != "" {
+			b.WriteString(strings.TrimRight("  > "+line, " ") + "\n")
+		}
 	}
 	for _, r := range c.Rows {
 		line := oneLine(r.Text)
@@ -141,7 +145,9 @@ func input(b *strings.Builder, in Input, l Lang) {
 	b.WriteByte('\n')
 }
 
-func indented(s string) string { return strings.ReplaceAll(block(s), "\n", "\n    ") }
+func indented(s string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(block(s), "\n\n", "\n"), "\n", "\n    ")
+}
 
 func actionNames(list []Action) string {
 	names := make([]string, 0, len(list))

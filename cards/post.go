@@ -1,6 +1,7 @@
 package cards
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/paidan/paidan/tickets"
@@ -47,7 +48,9 @@ func Notice(kind tickets.Kind, v *tickets.View, e NoticeArgs, l Lang) Card {
 			c.Actions = []Action{show, b.form(tickets.VerbRelease, "do.release")}
 		}
 	case tickets.Urged:
-		add("fact.urges", count(l, "notice.urges", v.Urges), false)
+		if v.Urges > 0 {
+			add("fact.urges", count(l, "notice.urges", v.Urges), false)
+		}
 		add("fact.solve", clock(v, v.SolveBy, l), false)
 		c.Actions = working(b, show)
 	case tickets.Consulted:
@@ -65,6 +68,9 @@ func Notice(kind tickets.Kind, v *tickets.View, e NoticeArgs, l Lang) Card {
 			c.Actions = working(b, show)
 		}
 	case tickets.Resumed, tickets.TargetMissed:
+		if v.Responded == 0 {
+			add("fact.respond", clock(v, v.RespondBy, l), false)
+		}
 		add("fact.solve", clock(v, v.SolveBy, l), false)
 		c.Actions = working(b, show)
 	}
@@ -105,6 +111,9 @@ func noticeTitle(kind tickets.Kind, v *tickets.View, e NoticeArgs, l Lang) strin
 func RequesterNotice(kind tickets.Kind, v *tickets.View, by string, l Lang) Card {
 	c := Receipt(v, l)
 	c.Title = noticeTitle(kind, v, NoticeArgs{By: by}, l)
+	if kind == tickets.SolvedBy || kind == tickets.ClosedBy {
+		c.Badges = nil // the title says it
+	}
 	c.Facts = append([]Fact{{Label: tr(l, "in.title"), Value: v.Title, Wide: true}}, c.Facts...)
 	return c
 }
@@ -117,7 +126,7 @@ func BreachLine(v *tickets.View, l Lang) Card {
 		who = nameOf(v, v.Owner, l)
 	}
 	key, due, met := "breach.solve", v.SolveBy, v.SolvedAt
-	if !missed(v, v.SolveBy, v.SolvedAt) && missed(v, v.RespondBy, v.Responded) {
+	if !slices.Contains(v.Missed, "solve") && !late(v, v.SolveBy, v.SolvedAt) {
 		key, due, met = "breach.respond", v.RespondBy, v.Responded
 	}
 	c := Card{
@@ -150,8 +159,8 @@ func BreachLine(v *tickets.View, l Lang) Card {
 	return c
 }
 
-// missed reports whether a target was met late, or is late now.
-func missed(v *tickets.View, due, met tickets.Time) bool {
+// late reports whether a target was met late, or is late now.
+func late(v *tickets.View, due, met tickets.Time) bool {
 	if due == 0 {
 		return false
 	}

@@ -11,7 +11,8 @@ import (
 
 // List shows tickets in a list: mine, the queue, overdue ones, what a search
 // found. An empty title is the usual one for kind. more is how many there are
-// beyond rows. Rows that nobody owns can be claimed from here.
+// beyond rows. In the team's lists, what nobody owns can be claimed at once; the
+// others are also read by requesters, who may not.
 func List(kind tickets.Verb, title string, rows []tickets.Row, more int, now tickets.Time, zone *time.Location, l Lang) Card {
 	if title == "" {
 		title = tr(l, known("list.", string(kind), "search"))
@@ -25,7 +26,7 @@ func List(kind tickets.Verb, title string, rows []tickets.Row, more int, now tic
 		return c
 	}
 	c.Title = tr(l, "list.titled", "title", title, "n", strconv.Itoa(len(rows)+max(more, 0)))
-	c.Rows = ticketRows(rows, now, zone, l)
+	c.Rows = ticketRows(rows, kind == tickets.VerbQueue || kind == tickets.VerbOverdue, now, zone, l)
 	if more > 0 {
 		c.Rows = append(c.Rows, leftRow(more, true, l))
 	}
@@ -36,15 +37,15 @@ func List(kind tickets.Verb, title string, rows []tickets.Row, more int, now tic
 // those who work here, what waits to be claimed. queue is nil for requesters.
 func Home(mine, queue []tickets.Row, now tickets.Time, zone *time.Location, l Lang) Card {
 	c := Card{Lang: l, Title: tr(l, "home.title")}
-	section := func(key string, rows []tickets.Row) {
+	section := func(key string, rows []tickets.Row, claim bool) {
 		c.Rows = append(c.Rows, Row{Text: tr(l, key, "n", strconv.Itoa(len(rows)))})
-		c.Rows = append(c.Rows, ticketRows(rows, now, zone, l)...)
+		c.Rows = append(c.Rows, ticketRows(rows, claim, now, zone, l)...)
 	}
 	if len(mine) > 0 {
-		section("home.mine", mine)
+		section("home.mine", mine, false)
 	}
 	if len(queue) > 0 {
-		section("home.queue", queue)
+		section("home.queue", queue, true)
 	}
 	switch {
 	case len(c.Rows) > 0:
@@ -66,15 +67,15 @@ func openButton(l Lang) Action {
 	return Action{Act: Act{Verb: tickets.VerbOpen, Form: true}, Label: tr(l, "do.open")}
 }
 
-func ticketRows(rows []tickets.Row, now tickets.Time, zone *time.Location, l Lang) []Row {
+func ticketRows(rows []tickets.Row, claim bool, now tickets.Time, zone *time.Location, l Lang) []Row {
 	out := make([]Row, len(rows))
 	for i, r := range rows {
-		out[i] = ticketRow(r, now, zone, l)
+		out[i] = ticketRow(r, claim, now, zone, l)
 	}
 	return out
 }
 
-func ticketRow(r tickets.Row, now tickets.Time, zone *time.Location, l Lang) Row {
+func ticketRow(r tickets.Row, mayClaim bool, now tickets.Time, zone *time.Location, l Lang) Row {
 	act := Act{Ticket: r.ID, Version: r.Version}
 	row := Row{Tone: statusTone(r.Status), Text: hash(r.Number) + " " + r.Title}
 	detail := make([]string, 0, 4)
@@ -95,7 +96,7 @@ func ticketRow(r tickets.Row, now tickets.Time, zone *time.Location, l Lang) Row
 		}
 	}
 	row.Detail = strings.Join(detail, " · ")
-	if r.Status == tickets.New {
+	if r.Status == tickets.New && mayClaim {
 		claim := act
 		claim.Verb = tickets.VerbClaim
 		row.Actions = append(row.Actions, Action{Act: claim, Label: tr(l, "do.claim")})

@@ -50,10 +50,7 @@ func receiptStatus(v *tickets.View, l Lang) string {
 	case merged(v) != nil:
 		return tr(l, "receipt.merged", "number", strconv.FormatInt(merged(v).Number, 10))
 	case withdrawn(v):
-		if v.Last.By == v.Requester {
-			return tr(l, "receipt.withdrawn")
-		}
-		return tr(l, "receipt.closed")
+		return withdrawnWord(v, l)
 	case v.Status == tickets.Held && v.Hold != nil && v.Hold.Until != 0:
 		return tr(l, "receipt.held_until", "when", lang.WhenDay(string(l), v.Hold.Until.Go(), v.Now.Go(), v.Zone))
 	case v.Status == tickets.Archived:
@@ -89,8 +86,8 @@ func receiptActions(v *tickets.View, l Lang) []Action {
 		return []Action{primary(b.form(tickets.VerbSay, "do.say_answer")), withdraw}
 	case tickets.Solved:
 		return []Action{primary(b.act(tickets.VerbConfirm, "do.confirm")), b.form(tickets.VerbReject, "do.reject")}
-	case tickets.Closed:
-		if reopenable(v) && merged(v) == nil {
+	case tickets.Closed, tickets.Archived:
+		if merged(v) == nil {
 			return []Action{b.form(tickets.VerbReopen, "do.reopen")}
 		}
 	}

@@ -165,7 +165,7 @@ func cluster(s string) (size, w int) {
 		if size++; size > clusterKept {
 			return i, w
 		}
-		if flag(r) {
+		if regional(r) {
 			flags++
 		}
 		w++
@@ -182,10 +182,10 @@ func joins(prev, r rune, flags int) bool {
 	return unicode.Is(unicode.M, r) || r == zwj || prev == zwj || tagRune(r) ||
 		r >= 0x1f3fb && r <= 0x1f3ff || // skin tones
 		r >= 0x1160 && r <= 0x11ff || // vowels and finals of Korean syllables
-		flag(r) && flag(prev) && flags%2 == 1
+		regional(r) && regional(prev) && flags%2 == 1
 }
 
-func flag(r rune) bool { return r >= 0x1f1e6 && r <= 0x1f1ff }
+func regional(r rune) bool { return r >= 0x1f1e6 && r <= 0x1f1ff }
 
 // cut shortens s to at most n characters, ending in tail when something had to
 // go; it never cuts through a character. n <= 0 means no limit.

@@ -3,7 +3,6 @@ package cards
 import (
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/paidan/paidan/cards/lang"
 	"github.com/paidan/paidan/tickets"
@@ -13,8 +12,6 @@ const (
 	bodyShown   = 600 // characters of the description on a live card
 	replyShown  = 300 // characters of the last public reply
 	factShown   = 300 // characters of a fact that people wrote
-	undoSpan    = 10 * time.Minute
-	reopenSpan  = 7 * 24 * time.Hour // when the desk says nothing
 	soonPercent = 20
 )
 
@@ -116,7 +113,7 @@ func badges(v *tickets.View, l Lang) []string {
 	case merged(v) != nil:
 		b = append(b, tr(l, "badge.merged"))
 	case withdrawn(v):
-		b = append(b, tr(l, "badge.withdrawn"))
+		b = append(b, withdrawnWord(v, l))
 	default:
 		b = append(b, statusWord(v.Status, l))
 	}
@@ -129,6 +126,15 @@ func badges(v *tickets.View, l Lang) []string {
 		b = append(b, v.Team)
 	}
 	return b
+}
+
+// withdrawnWord tells a requester who changed his mind from an agent who said
+// that it was no ticket.
+func withdrawnWord(v *tickets.View, l Lang) string {
+	if v.Last.By == v.Requester {
+		return tr(l, "receipt.withdrawn")
+	}
+	return tr(l, "badge.withdrawn")
 }
 
 func withdrawn(v *tickets.View) bool {
@@ -250,7 +256,7 @@ func nameOf(v *tickets.View, p tickets.PersonID, l Lang) string {
 	if p == "" {
 		return tr(l, "system")
 	}
-	if n := v.Name(p); n != "" {
+	if n := oneLine(v.Name(p)); n != "" {
 		return n
 	}
 	return tr(l, "somebody")
@@ -359,10 +365,15 @@ func showWhole(id tickets.TicketID, version int64, l Lang) Action {
 	return Action{Act: Act{Verb: tickets.VerbShow, Ticket: id, Version: version, Arg: ArgWhole}, Label: tr(l, "do.whole")}
 }
 
-// Whole is everything people wrote on a ticket, in as many cards as it takes
-// with at most size characters of text each (0: one card).
+// Whole is everything that the ticket's card may have had no room for: fields,
+// description, last reply and solution, in as many cards as it takes with at
+// most size characters of text each (0: one card). Masked fields stay masked.
 func Whole(v *tickets.View, size int, l Lang) []Card {
-	text := strings.TrimSpace(v.Body)
+	var fields []string
+	for _, f := range v.Fields {
+		fields = append(fields, oneLine(f.Label)+": "+oneLine(f.Value))
+	}
+	text := joinBody(oneLine(v.Title), strings.Join(fields, "\n"), strings.TrimSpace(v.Body))
 	if v.Said != nil && v.Said.Text != "" {
 		text = joinBody(text, tr(l, "body.reply", "name", nameOf(v, v.Said.By, l), "when", when(v, v.Said.At, l))+"\n"+v.Said.Text)
 	}
@@ -453,7 +464,7 @@ func teamActions(v *tickets.View, l Lang) (actions, more []Action) {
 		if urgent { // somebody who has time for it comes first
 			actions[0], actions[1] = actions[1], actions[0]
 		}
-		more = append(b.usual(), b.form(tickets.VerbRelease, "do.release"))
+		more = b.usual(b.form(tickets.VerbRelease, "do.release"))
 	case tickets.Waiting, tickets.Held:
 		actions = []Action{
 			primary(b.act(tickets.VerbResume, "do.resume")),
@@ -477,40 +488,33 @@ func teamActions(v *tickets.View, l Lang) (actions, more []Action) {
 			other.Label = tr(l, "do.show_other", "number", strconv.FormatInt(m.Number, 10))
 			return []Action{other, b.sure(tickets.VerbUnmerge, "do.unmerge", "sure.unmerge")}, []Action{b.act(tickets.VerbTimeline, "do.timeline")}
 		}
-		if reopenable(v) {
-			actions = append(actions, b.form(tickets.VerbReopen, "do.reopen"))
-		}
-		return append(actions, b.act(tickets.VerbTimeline, "do.timeline")), nil
+		return b.afterwards(), nil
 	default:
-		return []Action{b.act(tickets.VerbTimeline, "do.timeline")}, nil
+		return b.afterwards(), nil
 	}
-	if u := v.Undo; u != nil && v.Now.Sub(u.At) < undoSpan {
-		more = append(more, b.act(tickets.VerbUndo, "do.undo"))
+	if u := v.Undo; u != nil && v.Now.Sub(u.At) < tickets.UndoWithin {
+		more = append([]Action{b.act(tickets.VerbUndo, "do.undo")}, more...)
 	}
 	return actions, more
 }
 
-// usual is what can be done in every state in which work goes on.
-func (b buttons) usual() []Action {
-	more := []Action{b.form(tickets.VerbReply, "do.reply"), b.form(tickets.VerbNote, "do.note"), b.priority()}
+// usual is what can be done in every state in which work goes on, the most used
+// first: where a menu is short, Fit drops from its end.
+func (b buttons) usual(also ...Action) []Action {
+	more := append([]Action{b.form(tickets.VerbReply, "do.reply"), b.form(tickets.VerbNote, "do.note")}, also...)
+	more = append(more, b.priority(), b.act(tickets.VerbTimeline, "do.timeline"), b.form(tickets.VerbTag, "do.tag"))
 	if len(b.v.Desk.Types) > 1 || len(b.v.Desk.Types) == 1 && b.v.Type != b.v.Desk.Types[0].Key {
 		more = append(more, b.form(tickets.VerbType, "do.type"))
 	}
+	more = append(more, b.form(tickets.VerbMerge, "do.merge"), b.form(tickets.VerbLink, "do.link"))
 	if f, ok := b.fields(); ok {
 		more = append(more, f)
 	}
-	return append(more,
-		b.form(tickets.VerbTag, "do.tag"),
-		b.form(tickets.VerbMerge, "do.merge"),
-		b.form(tickets.VerbLink, "do.link"),
-		b.act(tickets.VerbTimeline, "do.timeline"))
+	return more
 }
 
-// reopenable reports whether a closed ticket can still be brought back.
-func reopenable(v *tickets.View) bool {
-	span := v.Desk.Reopen
-	if span <= 0 {
-		span = reopenSpan
-	}
-	return v.Status == tickets.Closed && (v.ClosedAt == 0 || v.Now <= v.ClosedAt.Add(span))
+// afterwards is what can be done with a finished ticket. Reopening is never too
+// late: after the desk's time it makes a successor.
+func (b buttons) afterwards() []Action {
+	return []Action{b.form(tickets.VerbReopen, "do.reopen"), b.act(tickets.VerbTimeline, "do.timeline")}
 }

@@ -266,8 +266,11 @@ func Verbs() []VerbHelp {
 
 // DefaultEmoji is what reactions mean when an installation says nothing else.
 // Keys are names without colons, or the emoji themselves. Values are verbs;
-// "priority" means P1, which is the only priority a reaction can ask for.
-func DefaultEmoji() map[string]string {
+// "priority" means P1, which is the only priority a reaction can ask for. Clone
+// it before changing it.
+var DefaultEmoji = emojiTable()
+
+func emojiTable() map[string]string {
 	table := map[string]string{}
 	for verb, names := range map[tickets.Verb]string{
 		tickets.VerbOpen:     "ticket|admission_tickets|🎫|🎟",
@@ -293,7 +296,7 @@ func DefaultEmoji() map[string]string {
 // tones and variation selectors make no difference. A nil table is DefaultEmoji.
 func ParseEmoji(name string, table map[string]string) tickets.Verb {
 	if table == nil {
-		table = defaultEmoji
+		table = DefaultEmoji
 	}
 	name = strings.ToLower(strings.Trim(strings.TrimSpace(name), ":"))
 	if v, ok := table[name]; ok {
@@ -307,5 +310,3 @@ func ParseEmoji(name string, table map[string]string) tickets.Verb {
 		return r
 	}, name)])
 }
-
-var defaultEmoji = DefaultEmoji()

@@ -20,6 +20,7 @@ CREATE TABLE people (
     merged  TEXT NOT NULL DEFAULT '' -- the person that this one turned out to be
 );
 CREATE INDEX people_email ON people (email) WHERE email <> '';
+CREATE INDEX people_merged ON people (merged) WHERE merged <> '';
 
 -- accounts are a person's names on the platforms; ref is platform/install/id.
 CREATE TABLE accounts (

@@ -166,7 +166,8 @@ type Escalate struct {
 // Solve says what was done and asks the requester.
 type Solve struct {
 	Text, Cause string
-	Quiet       bool // do not tell the requester
+	Quiet       bool              // do not tell the requester
+	Fields      map[string]string // required ones that were still open, filled in with it
 }
 
 // Confirm is the requester saying that it is solved.

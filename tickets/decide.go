@@ -2,6 +2,7 @@ package tickets
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -252,7 +253,7 @@ func (d decider) say(c Say) (Decision, error) {
 
 func (d decider) claim() (Decision, error) {
 	switch {
-	case d.t.Owner == d.s.Actor.Person && d.t.Status.Open():
+	case d.s.Actor.Me(d.t.Owner) && d.t.Status.Open():
 		return Decision{}, nil
 	case d.t.Owner != "" && d.t.Status.Open():
 		return Decision{}, Refuse(AlreadyClaimed, "by", string(d.t.Owner))
@@ -303,7 +304,10 @@ func (d decider) consult(c ConsultOn) (Decision, error) {
 }
 
 func (d decider) answer(c Answer) (Decision, error) {
-	who := cmp.Or(c.Expert, d.s.Actor.Person)
+	who := c.Expert
+	if i := slices.IndexFunc(d.t.Consults, func(c Consult) bool { return d.s.Actor.Me(c.Person) }); who == "" && i >= 0 {
+		who = d.t.Consults[i].Person
+	}
 	if !d.t.Helps(who) {
 		return d.wrongState()
 	}
@@ -464,12 +468,31 @@ func (d decider) solve(c Solve) (Decision, error) {
 	if !d.t.Status.Open() || d.t.Status == New {
 		return d.wrongState()
 	}
-	if err := d.s.Desk.complete(d.t); err != nil {
+	filled := d.t.Core.clone()
+	var out []Event
+	for _, key := range slices.Sorted(maps.Keys(c.Fields)) {
+		if c.Fields[key] == "" {
+			continue
+		}
+		set, err := d.field(SetField{Key: key, Value: c.Fields[key]})
+		if err != nil {
+			return Decision{}, err
+		}
+		for _, e := range set.Events {
+			if filled.Fields == nil {
+				filled.Fields = map[string]string{}
+			}
+			filled.Fields[key] = e.Words.Value
+		}
+		out = append(out, set.Events...)
+	}
+	if err := d.s.Desk.complete(filled); err != nil {
 		return Decision{}, err
 	}
 	f := d.moved(Solved)
 	f.Quiet = c.Quiet
-	return d.one(SolvedBy, f, &Words{Text: c.Text, Cause: c.Cause})
+	out = append(out, d.event(SolvedBy, f, &Words{Text: c.Text, Cause: c.Cause}))
+	return Decision{Events: out}, nil
 }
 
 func (d decider) confirm() (Decision, error) {
@@ -614,7 +637,7 @@ func (d decider) archive(c Archive) (Decision, error) {
 func (d decider) undo() (Decision, error) {
 	u := d.t.Undo
 	switch {
-	case u == nil || u.By != d.s.Actor.Person:
+	case u == nil || !d.s.Actor.Me(u.By):
 		return Decision{}, Refuse(NothingToUndo)
 	case d.s.Now.Sub(u.At) > UndoWithin:
 		return Decision{}, Refuse(TooLate, "verb", string(VerbUndo))

@@ -152,10 +152,10 @@ func (d *Desk) check(typ string, in map[string]string) (string, map[string]strin
 
 // complete refuses while a required field is empty. It is asked when a ticket
 // is solved: a quick 建单 in chat may leave fields open, the record may not.
-func (d *Desk) complete(t *Ticket) error {
-	typ, _ := d.TypeOf(t.Type)
+func (d *Desk) complete(c Core) error {
+	typ, _ := d.TypeOf(c.Type)
 	for _, f := range typ.Fields {
-		if f.Required && t.Fields[f.Key] == "" {
+		if f.Required && c.Fields[f.Key] == "" {
 			return Refuse(FieldRequired, "field", f.Key, "label", f.Label)
 		}
 	}

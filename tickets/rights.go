@@ -1,5 +1,7 @@
 package tickets
 
+import "slices"
+
 // Role is what a person may be at a desk. Everybody is a requester.
 type Role string
 
@@ -18,6 +20,7 @@ const EveryDesk DeskKey = "*"
 // Actor is who does something, with the rights read in the deciding transaction.
 type Actor struct {
 	Person PersonID
+	Also   []PersonID // names under which the same human was known before accounts were tied together
 	Name   string
 	Locale string
 	Roles  map[DeskKey][]Role
@@ -39,6 +42,11 @@ func (a Actor) Is(r Role, desk DeskKey) bool {
 	return false
 }
 
+// Me reports whether p is the actor.
+func (a Actor) Me(p PersonID) bool {
+	return p != "" && (p == a.Person || slices.Contains(a.Also, p))
+}
+
 // Works reports whether the actor works at the desk: agent, lead or admin.
 func (a Actor) Works(desk DeskKey) bool {
 	return a.Is(Agent, desk) || a.Is(Lead, desk) || a.Is(Admin, desk)
@@ -58,7 +66,7 @@ func (a Actor) Anywhere() bool {
 // not is answered as if it did not.
 func (a Actor) Sees(t *Ticket) bool {
 	return a.System || a.Works(t.Desk) || a.Is(Auditor, t.Desk) ||
-		a.Person != "" && (a.Person == t.Requester || a.Person == t.OpenedBy || a.Person == t.Owner || t.Helps(a.Person))
+		a.Me(t.Requester) || a.Me(t.OpenedBy) || a.Me(t.Owner) || t.HelpedBy(a)
 }
 
 // grant is a set of those who may use a verb.
@@ -136,7 +144,7 @@ func Authorize(a Actor, v Verb, t *Ticket) error {
 	if v != VerbOpen && v != VerbOpenFor && !a.Sees(t) {
 		return Refuse(NotFound)
 	}
-	if t.Owner != "" && t.Owner != a.Person && Rights[v]&theOwner != 0 && a.Works(t.Desk) {
+	if t.Owner != "" && !a.Me(t.Owner) && Rights[v]&theOwner != 0 && a.Works(t.Desk) {
 		return Refuse(NotYours, "by", string(t.Owner))
 	}
 	return Refuse(NotAllowed, "verb", string(v))
@@ -145,13 +153,13 @@ func Authorize(a Actor, v Verb, t *Ticket) error {
 // standing is everything that the actor is to the ticket.
 func (a Actor) standing(t *Ticket) grant {
 	g := anybody
-	if a.Person == t.Requester || a.Person == t.OpenedBy {
+	if a.Me(t.Requester) || a.Me(t.OpenedBy) {
 		g |= theRequester
 	}
-	if a.Person == t.Owner && a.Works(t.Desk) { // whoever left the desk works on nothing there
+	if a.Me(t.Owner) && a.Works(t.Desk) { // whoever left the desk works on nothing there
 		g |= theOwner
 	}
-	if t.Helps(a.Person) {
+	if t.HelpedBy(a) {
 		g |= aHelper
 	}
 	if a.Is(Agent, t.Desk) {

@@ -227,3 +227,8 @@ func (t *Ticket) Overdue(now Time) bool {
 func (t *Ticket) Helps(p PersonID) bool {
 	return slices.ContainsFunc(t.Consults, func(c Consult) bool { return c.Person == p })
 }
+
+// HelpedBy reports whether the actor, under any of his names, has been consulted.
+func (t *Ticket) HelpedBy(a Actor) bool {
+	return slices.ContainsFunc(t.Consults, func(c Consult) bool { return a.Me(c.Person) })
+}

@@ -1,0 +1,320 @@
+package tickets
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/riverqueue/river"
+
+	"github.com/paidan/paidan/internal/sqldb"
+)
+
+// Out is a row of the outbox, taken by the one sender that holds its lane.
+type Out struct {
+	ID       string   `db:"id"`
+	Lane     string   `db:"lane"`
+	Kind     OutKind  `db:"kind"`
+	Ticket   TicketID `db:"ticket_id"`
+	PlaceID  string   `db:"place_id"`
+	Seq      int64    `db:"seq"`
+	Person   PersonID `db:"person"`
+	Created  Time     `db:"created"`
+	Due      Time     `db:"due"`
+	Attempts int      `db:"attempts"` // before this one; more than 0: it may have been sent already
+	Error    string   `db:"error"`
+	State    string   `db:"state"`
+}
+
+const outColumns = `id, lane, kind, ticket_id, place_id, seq, person, created, due, attempts, error, state`
+
+// Sent is what came of sending a row.
+type Sent struct {
+	Ref   string // of the message, as the platform names it now
+	Root  string // what replies to it carry as their thread
+	Shown int64  // version of the ticket that it shows
+	Hash  string // of the card
+	Skip  bool   // nothing was sent: it was shown already, or nobody needs it any more
+}
+
+// Outbox is the senders' side of the store. A lane is worked by one holder at a
+// time; within it rows go out in their order.
+type Outbox struct {
+	db   *sqldb.DB
+	jobs Jobs
+}
+
+// NewOutbox returns the outbox in db.
+func NewOutbox(db *sqldb.DB, jobs Jobs) *Outbox { return &Outbox{db: db, jobs: jobs} }
+
+// maxBatch is how many rows a holder takes at once: they cost two transactions
+// together instead of two each.
+const maxBatch = 32
+
+// Take gives holder the lane until now+lease and the rows that are due in it,
+// oldest first. No rows and ok: there is nothing to send, and the lane is free
+// again. Not ok: somebody else has it, or the platform wants it left alone
+// until the returned time.
+//
+// Rows found in state "sending" were taken by a holder that died; nobody knows
+// whether they went out, and their Attempts say so.
+func (o *Outbox) Take(ctx context.Context, lane, holder string, now Time, lease time.Duration) (rows []Out, ok bool, blocked Time, err error) {
+	err = o.db.Tx(ctx, func(tx *sqldb.Tx) error {
+		rows, ok, blocked = nil, false, 0
+		n, err := tx.Exec(ctx, `INSERT INTO lanes (lane, holder, until) VALUES (?, ?, ?)
+			ON CONFLICT (lane) DO UPDATE SET holder = excluded.holder, until = excluded.until
+			WHERE lanes.blocked <= ? AND (lanes.until <= ? OR lanes.holder = excluded.holder)`,
+			lane, holder, now.Add(lease), now, now)
+		if err != nil {
+			return fmt.Errorf("take lane: %w", err)
+		}
+		if n == 0 {
+			if err := tx.Get(ctx, &blocked, `SELECT blocked FROM lanes WHERE lane = ?`, lane); err != nil {
+				return fmt.Errorf("read lane: %w", err)
+			}
+			return nil
+		}
+		ok = true
+		err = tx.Select(ctx, &rows, `SELECT `+outColumns+` FROM outbox
+			WHERE lane = ? AND state IN ('pending', 'sending') AND due <= ? ORDER BY due, id LIMIT ?`, lane, now, maxBatch)
+		if err != nil {
+			return fmt.Errorf("read outbox: %w", err)
+		}
+		if len(rows) == 0 {
+			_, err := tx.Exec(ctx, `UPDATE lanes SET holder = '', until = 0 WHERE lane = ? AND holder = ?`, lane, holder)
+			return err
+		}
+		ids := make([]any, 0, len(rows)+1)
+		marks := ""
+		for _, r := range rows {
+			marks += ", ?"
+			ids = append(ids, r.ID)
+		}
+		_, err = tx.Exec(ctx, `UPDATE outbox SET state = 'sending', attempts = attempts + 1 WHERE id IN (`+marks[2:]+`)`, ids...)
+		return err
+	})
+	return rows, ok, blocked, err
+}
+
+// Done records that a row was sent, in the place too when it was a card. The
+// record is fenced: an older version never overwrites a newer one.
+func (o *Outbox) Done(ctx context.Context, r Out, s Sent, now Time) error {
+	return o.db.Tx(ctx, func(tx *sqldb.Tx) error { return o.done(ctx, tx, r, s, now) })
+}
+
+func (o *Outbox) done(ctx context.Context, tx *sqldb.Tx, r Out, s Sent, now Time) error {
+	if r.Kind == OutCard {
+		if !s.Skip || s.Shown > 0 {
+			_, err := tx.Exec(ctx, `UPDATE places SET ref = CASE WHEN ? = '' THEN ref ELSE ? END, root = CASE WHEN root = '' OR gone THEN ? ELSE root END,
+				shown = ?, hash = ?, gone = FALSE WHERE id = ? AND shown <= ?`, s.Ref, s.Ref, s.Root, s.Shown, s.Hash, r.PlaceID, s.Shown)
+			if err != nil {
+				return fmt.Errorf("record place: %w", err)
+			}
+		}
+		_, err := tx.Exec(ctx, `DELETE FROM outbox WHERE id = ?`, r.ID)
+		return err
+	}
+	if s.Ref != "" && r.Seq > 0 {
+		if err := noteMessage(ctx, tx, r.Lane, s.Ref, r.Ticket, r.Seq, true, now); err != nil {
+			return err
+		}
+	}
+	_, err := tx.Exec(ctx, `UPDATE outbox SET state = 'done', done = ?, ref = ?, error = '' WHERE id = ?`, now, s.Ref, r.ID)
+	return err
+}
+
+// Retry leaves a row for later. Other rows of its lane do not wait for it.
+func (o *Outbox) Retry(ctx context.Context, r Out, due Time, why string) error {
+	return o.db.Tx(ctx, func(tx *sqldb.Tx) error {
+		if _, err := tx.Exec(ctx, `UPDATE outbox SET due = ?, error = ? WHERE id = ?`, due, cutError(why), r.ID); err != nil {
+			return fmt.Errorf("leave for later: %w", err)
+		}
+		return o.wake(ctx, tx, due, r.Lane)
+	})
+}
+
+// Return gives rows back that were taken but not tried.
+func (o *Outbox) Return(ctx context.Context, rows []Out) error {
+	return o.db.Tx(ctx, func(tx *sqldb.Tx) error {
+		for _, r := range rows {
+			if _, err := tx.Exec(ctx, `UPDATE outbox SET attempts = ? WHERE id = ?`, r.Attempts, r.ID); err != nil {
+				return fmt.Errorf("return row: %w", err)
+			}
+		}
+		return nil
+	})
+}
+
+// Dead parks a row that will not be tried again by itself: see DeadLetters.
+func (o *Outbox) Dead(ctx context.Context, r Out, why string, now Time) error {
+	return o.db.Tx(ctx, func(tx *sqldb.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE outbox SET state = 'dead', error = ?, done = ? WHERE id = ?`, cutError(why), now, r.ID)
+		return err
+	})
+}
+
+// Gone forgets that a place shows anything; repost says whether to show it there anew.
+func (o *Outbox) Gone(ctx context.Context, placeID string, repost bool) error {
+	return o.db.Tx(ctx, func(tx *sqldb.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE places SET ref = '', root = '', shown = 0, hash = '', gone = ? WHERE id = ?`, !repost, placeID)
+		return err
+	})
+}
+
+// Block leaves the lane alone until a time, and wakes it then.
+func (o *Outbox) Block(ctx context.Context, lane, holder string, until Time) error {
+	return o.db.Tx(ctx, func(tx *sqldb.Tx) error {
+		if _, err := tx.Exec(ctx, `UPDATE lanes SET blocked = ?, holder = '', until = 0 WHERE lane = ? AND holder = ?`, until, lane, holder); err != nil {
+			return fmt.Errorf("block lane: %w", err)
+		}
+		return o.wake(ctx, tx, until, lane)
+	})
+}
+
+// Release ends the holder's lease.
+func (o *Outbox) Release(ctx context.Context, lane, holder string) error {
+	return o.db.Tx(ctx, func(tx *sqldb.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE lanes SET holder = '', until = 0 WHERE lane = ? AND holder = ?`, lane, holder)
+		return err
+	})
+}
+
+// Free ends all leases whose holder begins with prefix: for a process that
+// starts where one with the same name has died.
+func (o *Outbox) Free(ctx context.Context, prefix string) error {
+	return o.db.Tx(ctx, func(tx *sqldb.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE lanes SET holder = '', until = 0 WHERE substr(holder, 1, ?) = ?`, len(prefix), prefix)
+		return err
+	})
+}
+
+// Sweep wakes the lanes that have something due for which nobody has come: a
+// job that was lost with a process, or a clock that was put forward. It returns
+// how many.
+func (o *Outbox) Sweep(ctx context.Context, now Time) (int, error) {
+	var lanes []string
+	err := o.db.Tx(ctx, func(tx *sqldb.Tx) error {
+		lanes = nil
+		err := tx.Select(ctx, &lanes, `SELECT DISTINCT o.lane FROM outbox o LEFT JOIN lanes l ON l.lane = o.lane
+			WHERE o.state IN ('pending', 'sending') AND o.due <= ? AND COALESCE(l.until, 0) <= ? AND COALESCE(l.blocked, 0) <= ? ORDER BY o.lane LIMIT 1000`,
+			now.Add(-time.Second), now, now)
+		if err != nil {
+			return fmt.Errorf("find lanes: %w", err)
+		}
+		if len(lanes) == 0 {
+			return nil
+		}
+		return o.wake(ctx, tx, 0, lanes...)
+	})
+	return len(lanes), err
+}
+
+func (o *Outbox) wake(ctx context.Context, tx *sqldb.Tx, at Time, lanes ...string) error {
+	params := make([]river.InsertManyParams, 0, len(lanes))
+	for _, l := range lanes {
+		params = append(params, river.InsertManyParams{
+			Args:       Deliver{Lanes: []string{l}},
+			InsertOpts: &river.InsertOpts{Queue: QueueSend, ScheduledAt: at.Go(), MaxAttempts: 25},
+		})
+	}
+	return o.jobs.InsertManyTx(ctx, tx, params)
+}
+
+// DeadLetters lists what was given up, newest first.
+func (o *Outbox) DeadLetters(ctx context.Context, limit int) ([]Out, error) {
+	var out []Out
+	err := o.db.Select(ctx, &out, `SELECT `+outColumns+` FROM outbox WHERE state = 'dead' ORDER BY id DESC LIMIT ?`, limit)
+	return out, err
+}
+
+// Resend tries a dead letter again. It reports whether there was one.
+func (o *Outbox) Resend(ctx context.Context, id string, now Time) (bool, error) {
+	found := false
+	err := o.db.Tx(ctx, func(tx *sqldb.Tx) error {
+		var r []Out
+		if err := tx.Select(ctx, &r, `SELECT `+outColumns+` FROM outbox WHERE id = ? AND state = 'dead'`, id); err != nil {
+			return fmt.Errorf("find dead letter: %w", err)
+		}
+		if found = len(r) == 1; !found {
+			return nil
+		}
+		// It keeps the state of something that may have gone out once: two pending
+		// refreshes of one place cannot stand side by side, these can.
+		if _, err := tx.Exec(ctx, `UPDATE outbox SET state = 'sending', attempts = 1, due = ?, done = 0 WHERE id = ?`, now, id); err != nil {
+			return fmt.Errorf("revive: %w", err)
+		}
+		return o.wake(ctx, tx, now, r[0].Lane)
+	})
+	return found, err
+}
+
+// Backlog is the age of the oldest row that is due, and how many rows are dead.
+func (o *Outbox) Backlog(ctx context.Context, now Time) (oldest time.Duration, dead int, err error) {
+	var due []Time
+	if err := o.db.Select(ctx, &due, `SELECT due FROM outbox WHERE state IN ('pending', 'sending') AND due <= ? ORDER BY due LIMIT 1`, now); err != nil {
+		return 0, 0, fmt.Errorf("read backlog: %w", err)
+	}
+	if len(due) > 0 {
+		oldest = now.Sub(due[0])
+	}
+	err = o.db.Get(ctx, &dead, `SELECT count(*) FROM outbox WHERE state = 'dead'`)
+	return oldest, dead, err
+}
+
+// Load returns what a row needs to be rendered: the place it is for (when it has
+// one), the ticket as it is now, and the event that it tells of.
+func (o *Outbox) Load(ctx context.Context, r Out) (p Place, t *Ticket, e *Event, err error) {
+	if r.PlaceID != "" {
+		if err := o.db.Get(ctx, &p, `SELECT `+placeColumns+` FROM places WHERE id = ?`, r.PlaceID); err != nil {
+			return p, nil, nil, fmt.Errorf("load place: %w", err)
+		}
+	}
+	if t, _, err = loadTicket(ctx, o.db, r.Ticket); err != nil {
+		return p, nil, nil, err
+	}
+	if r.Kind != OutCard && r.Seq > 0 {
+		es, err := loadEvents(ctx, o.db, `SELECT `+eventColumns+` FROM events WHERE ticket_id = ? AND seq = ?`, r.Ticket, r.Seq)
+		if err != nil {
+			return p, nil, nil, err
+		}
+		if len(es) == 1 {
+			e = &es[0]
+		}
+	}
+	return p, t, e, nil
+}
+
+// SentAs returns the messages in a lane that told of an event.
+func (o *Outbox) SentAs(ctx context.Context, lane string, id TicketID, seq int64) ([]string, error) {
+	var refs []string
+	err := o.db.Select(ctx, &refs, `SELECT ref FROM messages WHERE lane = ? AND ticket_id = ? AND seq = ? AND sent`, lane, id, seq)
+	return refs, err
+}
+
+// Clean drops what is of no use any more: once-keys older than keep, sent rows,
+// bursts and codes that ran out.
+func (o *Outbox) Clean(ctx context.Context, now Time, keep time.Duration) error {
+	return o.db.Tx(ctx, func(tx *sqldb.Tx) error {
+		for _, q := range []struct {
+			sql    string
+			before Time
+		}{
+			{`DELETE FROM once WHERE at < ?`, now.Add(-keep)},
+			{`DELETE FROM outbox WHERE done > 0 AND state IN ('done', 'cancelled') AND done < ?`, now.Add(-keep)},
+			{`DELETE FROM bursts WHERE until < ?`, now.Add(-time.Hour)},
+			{`DELETE FROM codes WHERE until < ?`, now.Add(-time.Hour)},
+		} {
+			if _, err := tx.Exec(ctx, q.sql, q.before); err != nil {
+				return fmt.Errorf("clean: %w", err)
+			}
+		}
+		return nil
+	})
+}
+
+func cutError(s string) string {
+	if r := []rune(plain(s)); len(r) > 500 {
+		return string(r[:500])
+	}
+	return plain(s)
+}

@@ -1,0 +1,621 @@
+package tickets
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/paidan/paidan/internal/sqldb"
+)
+
+// Profile is what a platform tells about an account.
+type Profile struct {
+	Account string // platform/install/id
+	Name    string
+	Email   string // only where the platform's directory vouches for it
+	Locale  string
+	Zone    string
+	Guest   bool // external or restricted: may ask, may not work
+}
+
+// EnsureAccount makes the account known and returns whose it is. A new account
+// belongs to the person with the same e-mail address, if its platform vouches
+// for the address, else to a new person who is nothing but a requester.
+func (s *Service) EnsureAccount(ctx context.Context, p Profile, now time.Time) (PersonID, error) {
+	p.Name, p.Email = plain(strings.TrimSpace(p.Name)), strings.ToLower(plain(strings.TrimSpace(p.Email)))
+	var id PersonID
+	err := s.db.Tx(ctx, func(tx *sqldb.Tx) error {
+		var err error
+		id, err = ensureAccount(ctx, tx, p, At(now))
+		return err
+	})
+	return id, err
+}
+
+func ensureAccount(ctx context.Context, tx *sqldb.Tx, p Profile, now Time) (PersonID, error) {
+	var have []PersonID
+	if err := tx.Select(ctx, &have, `SELECT person FROM accounts WHERE ref = ?`, p.Account); err != nil {
+		return "", fmt.Errorf("find account: %w", err)
+	}
+	if len(have) > 0 {
+		return have[0], updateAccount(ctx, tx, have[0], p, now)
+	}
+	id, err := personFor(ctx, tx, p, now)
+	if err != nil {
+		return "", err
+	}
+	n, err := tx.Exec(ctx, `INSERT INTO accounts (ref, person, name, seen, asked) VALUES (?, ?, ?, ?, ?) ON CONFLICT (ref) DO NOTHING`, p.Account, id, p.Name, now, now)
+	if err != nil {
+		return "", fmt.Errorf("insert account: %w", err)
+	}
+	if n == 0 { // somebody else introduced it just now; the person made above stays unused
+		err = tx.Get(ctx, &id, `SELECT person FROM accounts WHERE ref = ?`, p.Account)
+	}
+	return id, err
+}
+
+func personFor(ctx context.Context, tx *sqldb.Tx, p Profile, now Time) (PersonID, error) {
+	if p.Email != "" && !p.Guest {
+		var same []PersonID
+		if err := tx.Select(ctx, &same, `SELECT id FROM people WHERE email = ? AND email <> '' AND merged = '' AND erased = 0`, p.Email); err != nil {
+			return "", fmt.Errorf("find person: %w", err)
+		}
+		if len(same) == 1 {
+			return same[0], nil
+		}
+	}
+	id := PersonID(uuid.Must(uuid.NewV7()).String())
+	_, err := tx.Exec(ctx, `INSERT INTO people (id, name, email, locale, zone, guest, created) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		id, p.Name, p.Email, p.Locale, p.Zone, p.Guest, now)
+	if err != nil {
+		return "", fmt.Errorf("insert person: %w", err)
+	}
+	return id, nil
+}
+
+// updateAccount takes over what the platform tells now. What it does not tell stays.
+func updateAccount(ctx context.Context, tx *sqldb.Tx, id PersonID, p Profile, now Time) error {
+	if _, err := tx.Exec(ctx, `UPDATE accounts SET name = CASE WHEN ? = '' THEN name ELSE ? END, seen = ?, asked = ? WHERE ref = ?`,
+		p.Name, p.Name, now, now, p.Account); err != nil {
+		return fmt.Errorf("update account: %w", err)
+	}
+	_, err := tx.Exec(ctx, `UPDATE people SET name = CASE WHEN name = '' THEN ? ELSE name END, locale = CASE WHEN ? = '' THEN locale ELSE ? END,
+		zone = CASE WHEN ? = '' THEN zone ELSE ? END, email = CASE WHEN email = '' THEN ? ELSE email END, guest = ? WHERE id = ?`,
+		p.Name, p.Locale, p.Locale, p.Zone, p.Zone, p.Email, p.Guest, id)
+	if err != nil {
+		return fmt.Errorf("update person: %w", err)
+	}
+	return nil
+}
+
+// Account is an account as it is known.
+type Account struct {
+	Ref    string   `db:"ref"`
+	Person PersonID `db:"person"`
+	Name   string   `db:"name"`
+	Seen   Time     `db:"seen"`
+	Asked  Time     `db:"asked"`
+}
+
+// AccountOf returns what is known of an account; ErrNoAccount when nothing is.
+func (s *Service) AccountOf(ctx context.Context, ref string) (Account, error) {
+	var a []Account
+	if err := s.db.Select(ctx, &a, `SELECT ref, person, name, seen, asked FROM accounts WHERE ref = ?`, ref); err != nil {
+		return Account{}, fmt.Errorf("find account: %w", err)
+	}
+	if len(a) == 0 {
+		return Account{}, ErrNoAccount
+	}
+	return a[0], nil
+}
+
+// AccountsOf returns a person's accounts, the one used last first.
+func (s *Service) AccountsOf(ctx context.Context, p PersonID) ([]Account, error) {
+	var a []Account
+	if err := s.db.Select(ctx, &a, `SELECT ref, person, name, seen, asked FROM accounts WHERE person = ? ORDER BY seen DESC, ref`, p); err != nil {
+		return nil, fmt.Errorf("list accounts: %w", err)
+	}
+	return a, nil
+}
+
+// ActorOf reads an account's person and rights outside of any decision: for what
+// is shown, never for what is done.
+func (s *Service) ActorOf(ctx context.Context, account string) (Actor, error) {
+	return loadAccount(ctx, s.db, account)
+}
+
+// Setup is the part of the installation that stands in the configuration.
+type Setup struct {
+	Desks  []DeskSetup
+	People []PersonSetup
+	Admins []string // accounts
+}
+
+// DeskSetup is a desk with its groups and people.
+type DeskSetup struct {
+	Desk
+	Intake, Triage []string // lanes
+	Agents, Leads  []string // accounts
+	Auditors       []string
+}
+
+// PersonSetup is one person with several accounts.
+type PersonSetup struct {
+	Name, Email string
+	Accounts    []string
+}
+
+// Configure makes the database agree with the configuration. What was set up in
+// chat stays; what an earlier configuration said and this one does not, goes.
+func (s *Service) Configure(ctx context.Context, c Setup, now time.Time) error {
+	err := s.db.Tx(ctx, func(tx *sqldb.Tx) error {
+		for _, p := range c.People {
+			if err := configurePerson(ctx, tx, p, At(now)); err != nil {
+				return err
+			}
+		}
+		for _, q := range []string{
+			`DELETE FROM roles WHERE source = 'config'`,
+			`DELETE FROM conversations WHERE source = 'config'`,
+			`DELETE FROM desks`,
+		} {
+			if _, err := tx.Exec(ctx, q); err != nil {
+				return fmt.Errorf("forget the earlier configuration: %w", err)
+			}
+		}
+		for i, d := range c.Desks {
+			if err := configureDesk(ctx, tx, d, i, At(now)); err != nil {
+				return fmt.Errorf("desk %s: %w", d.Key, err)
+			}
+		}
+		return grantAll(ctx, tx, c.Admins, EveryDesk, Admin, "config", At(now))
+	})
+	s.desks.mu.Lock()
+	s.desks.desks = nil
+	s.desks.mu.Unlock()
+	return err
+}
+
+func configurePerson(ctx context.Context, tx *sqldb.Tx, p PersonSetup, now Time) error {
+	var id PersonID
+	for _, ref := range p.Accounts {
+		if id == "" {
+			got, err := ensureAccount(ctx, tx, Profile{Account: ref, Name: p.Name, Email: strings.ToLower(p.Email)}, now)
+			if err != nil {
+				return err
+			}
+			id = got
+			continue
+		}
+		if _, err := tx.Exec(ctx, `INSERT INTO accounts (ref, person, name) VALUES (?, ?, ?) ON CONFLICT (ref) DO UPDATE SET person = excluded.person`, ref, id, p.Name); err != nil {
+			return fmt.Errorf("tie account: %w", err)
+		}
+	}
+	return nil
+}
+
+func configureDesk(ctx context.Context, tx *sqldb.Tx, d DeskSetup, rank int, now Time) error {
+	doc, err := json.Marshal(d.Desk)
+	if err != nil {
+		return fmt.Errorf("encode desk: %w", err)
+	}
+	if _, err := tx.Exec(ctx, `INSERT INTO desks (key, doc, rank) VALUES (?, ?, ?)`, d.Key, string(doc), rank); err != nil {
+		return fmt.Errorf("insert desk: %w", err)
+	}
+	for use, lanes := range map[string][]string{"intake": d.Intake, "triage": d.Triage} {
+		for _, l := range lanes {
+			_, err := tx.Exec(ctx, `INSERT INTO conversations (lane, desk, use, source) VALUES (?, ?, ?, 'config')
+				ON CONFLICT (lane) DO UPDATE SET desk = excluded.desk, use = excluded.use, source = excluded.source`, l, d.Key, use)
+			if err != nil {
+				return fmt.Errorf("insert group: %w", err)
+			}
+		}
+	}
+	for role, refs := range map[Role][]string{Agent: d.Agents, Lead: d.Leads, Auditor: d.Auditors} {
+		if err := grantAll(ctx, tx, refs, d.Key, role, "config", now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func grantAll(ctx context.Context, tx *sqldb.Tx, accounts []string, desk DeskKey, role Role, source string, now Time) error {
+	for _, ref := range accounts {
+		id, err := ensureAccount(ctx, tx, Profile{Account: ref}, now)
+		if err != nil {
+			return err
+		}
+		if err := grantRole(ctx, tx, id, desk, role, source); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func grantRole(ctx context.Context, tx *sqldb.Tx, p PersonID, desk DeskKey, role Role, source string) error {
+	_, err := tx.Exec(ctx, `INSERT INTO roles (person, desk, role, source) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`, p, desk, role, source)
+	if err != nil {
+		return fmt.Errorf("grant role: %w", err)
+	}
+	return nil
+}
+
+// SetMembers makes the accounts, and nobody else, agents of the desk whose
+// triage group lane is. It does nothing where lane is no triage group.
+func (s *Service) SetMembers(ctx context.Context, lane string, accounts []string, now time.Time) error {
+	return s.db.Tx(ctx, func(tx *sqldb.Tx) error {
+		desk, err := triageDesk(ctx, tx, lane)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM roles WHERE source = ?`, lane); err != nil {
+			return fmt.Errorf("forget members: %w", err)
+		}
+		if desk == "" {
+			return nil
+		}
+		return grantAll(ctx, tx, accounts, desk, Agent, lane, At(now))
+	})
+}
+
+// Member follows one account joining or leaving a group.
+func (s *Service) Member(ctx context.Context, lane, account string, in bool, now time.Time) error {
+	return s.db.Tx(ctx, func(tx *sqldb.Tx) error {
+		desk, err := triageDesk(ctx, tx, lane)
+		if err != nil || desk == "" {
+			return err
+		}
+		if in {
+			return grantAll(ctx, tx, []string{account}, desk, Agent, lane, At(now))
+		}
+		_, err = tx.Exec(ctx, `DELETE FROM roles WHERE source = ? AND person IN (SELECT person FROM accounts WHERE ref = ?)`, lane, account)
+		if err != nil {
+			return fmt.Errorf("forget member: %w", err)
+		}
+		return nil
+	})
+}
+
+func triageDesk(ctx context.Context, q sqldb.Querier, lane string) (DeskKey, error) {
+	var desk []DeskKey
+	if err := q.Select(ctx, &desk, `SELECT desk FROM conversations WHERE lane = ? AND use = 'triage'`, lane); err != nil {
+		return "", fmt.Errorf("find group: %w", err)
+	}
+	if len(desk) == 0 {
+		return "", nil
+	}
+	return desk[0], nil
+}
+
+// BindGroup makes a group the intake or triage of a desk; an admin's act. An
+// empty desk unbinds it.
+func (s *Service) BindGroup(ctx context.Context, account string, g Group) error {
+	return s.db.Tx(ctx, func(tx *sqldb.Tx) error {
+		a, err := loadAccount(ctx, tx, account)
+		if err != nil {
+			return err
+		}
+		if !a.Is(Admin, g.Desk) {
+			return Refuse(NotAllowed, "verb", "settings")
+		}
+		if g.Desk != "" {
+			if _, err := s.desk(ctx, tx, g.Desk); err != nil {
+				return err
+			}
+		}
+		_, err = tx.Exec(ctx, `INSERT INTO conversations (lane, desk, use, name, locale, source) VALUES (?, ?, ?, ?, ?, 'chat')
+			ON CONFLICT (lane) DO UPDATE SET desk = excluded.desk, use = excluded.use, name = excluded.name, source = 'chat', gone = FALSE`,
+			g.Lane, g.Desk, g.Use, plain(g.Name), g.Locale)
+		if err != nil {
+			return fmt.Errorf("bind group: %w", err)
+		}
+		_, err = tx.Exec(ctx, `DELETE FROM roles WHERE source = ? AND desk <> ?`, g.Lane, g.Desk)
+		return err
+	})
+}
+
+// SetLevel says how much is posted in a group; whoever works at its desk may.
+func (s *Service) SetLevel(ctx context.Context, account, lane, level string) error {
+	if !slices.Contains([]string{"quiet", "standard", "detailed"}, level) {
+		return Refuse(BadValue, "field", "level", "why", "choice")
+	}
+	return s.db.Tx(ctx, func(tx *sqldb.Tx) error {
+		a, err := loadAccount(ctx, tx, account)
+		if err != nil {
+			return err
+		}
+		g, err := groupOf(ctx, tx, lane)
+		if err != nil {
+			return err
+		}
+		if g.Desk == "" || !a.Works(g.Desk) {
+			return Refuse(NotAllowed, "verb", "level")
+		}
+		_, err = tx.Exec(ctx, `UPDATE conversations SET level = ? WHERE lane = ?`, level, lane)
+		return err
+	})
+}
+
+// NoteGroup remembers what a group is called, or that the bot is no longer in it.
+func (s *Service) NoteGroup(ctx context.Context, lane, name string, gone bool) error {
+	return s.db.Tx(ctx, func(tx *sqldb.Tx) error {
+		_, err := tx.Exec(ctx, `INSERT INTO conversations (lane, name, gone) VALUES (?, ?, ?)
+			ON CONFLICT (lane) DO UPDATE SET name = CASE WHEN excluded.name = '' THEN conversations.name ELSE excluded.name END, gone = excluded.gone`,
+			lane, plain(name), gone)
+		return err
+	})
+}
+
+// GroupOf returns what is known of a group; a group nobody set up is empty but
+// for its lane.
+func (s *Service) GroupOf(ctx context.Context, lane string) (Group, error) {
+	return groupOf(ctx, s.db, lane)
+}
+
+func groupOf(ctx context.Context, q sqldb.Querier, lane string) (Group, error) {
+	var g []Group
+	if err := q.Select(ctx, &g, `SELECT `+groupColumns+` FROM conversations WHERE lane = ?`, lane); err != nil {
+		return Group{}, fmt.Errorf("find group: %w", err)
+	}
+	if len(g) == 0 {
+		return Group{Lane: lane, Level: "standard"}, nil
+	}
+	return g[0], nil
+}
+
+// TriageGroups lists the triage groups of all desks.
+func (s *Service) TriageGroups(ctx context.Context) ([]Group, error) {
+	var g []Group
+	err := s.db.Select(ctx, &g, `SELECT `+groupColumns+` FROM conversations WHERE use = 'triage' AND NOT gone ORDER BY lane`)
+	return g, err
+}
+
+// Desks lists the desks in the order of the configuration.
+func (s *Service) Desks(ctx context.Context) ([]Desk, error) { return loadDesks(ctx, s.db) }
+
+func loadDesks(ctx context.Context, q sqldb.Querier) ([]Desk, error) {
+	var docs []string
+	if err := q.Select(ctx, &docs, `SELECT doc FROM desks ORDER BY rank, key`); err != nil {
+		return nil, fmt.Errorf("load desks: %w", err)
+	}
+	out := make([]Desk, len(docs))
+	for i, doc := range docs {
+		if err := json.Unmarshal([]byte(doc), &out[i]); err != nil {
+			return nil, fmt.Errorf("decode desk: %w", err)
+		}
+	}
+	return out, nil
+}
+
+// Codes: a link code ties a second account to a person, an admin code makes the
+// first admin. Only their hashes are stored.
+const (
+	linkCodeFor  = 10 * time.Minute
+	adminCodeFor = 15 * time.Minute
+)
+
+// NewAdminCode returns a code that makes whoever sends it to the bot in private
+// the first admin, or "" when there is an admin already. An earlier code ends.
+func (s *Service) NewAdminCode(ctx context.Context, now time.Time) (string, error) {
+	raw := make([]byte, 10)
+	_, _ = rand.Read(raw) // never fails: it ends the process instead
+	text := base32.StdEncoding.EncodeToString(raw)[:16]
+	code := text[:4] + "-" + text[4:8] + "-" + text[8:12] + "-" + text[12:]
+	err := s.db.Tx(ctx, func(tx *sqldb.Tx) error {
+		n, err := admins(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			code = ""
+			return nil
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM codes WHERE use = 'admin'`); err != nil {
+			return fmt.Errorf("end earlier code: %w", err)
+		}
+		return insertCode(ctx, tx, code, "admin", "", "", At(now).Add(adminCodeFor))
+	})
+	return code, err
+}
+
+func admins(ctx context.Context, q sqldb.Querier) (int, error) {
+	var n int
+	err := q.Get(ctx, &n, `SELECT count(*) FROM roles WHERE role = 'admin' AND desk = '*'`)
+	return n, err
+}
+
+// UseAdminCode makes the account's person an admin of everything, once, while
+// there is none.
+func (s *Service) UseAdminCode(ctx context.Context, account, code string, now time.Time) (bool, error) {
+	done := false
+	err := s.db.Tx(ctx, func(tx *sqldb.Tx) error {
+		done = false
+		_, ok, err := takeCode(ctx, tx, strings.ToUpper(strings.TrimSpace(code)), "admin", At(now))
+		if err != nil || !ok {
+			return err
+		}
+		n, err := admins(ctx, tx)
+		if err != nil || n > 0 {
+			return err
+		}
+		a, err := loadAccount(ctx, tx, account)
+		if err != nil {
+			return err
+		}
+		done = true
+		return grantRole(ctx, tx, a.Person, EveryDesk, Admin, "chat")
+	})
+	return done && err == nil, err
+}
+
+// NewLinkCode returns a six-digit code that ties the account to the person who
+// sends it from another account of his. act is kept and given back then.
+func (s *Service) NewLinkCode(ctx context.Context, account, act string, now time.Time) (string, error) {
+	n, err := rand.Int(rand.Reader, big.NewInt(1_000_000))
+	if err != nil {
+		return "", fmt.Errorf("make code: %w", err)
+	}
+	code := fmt.Sprintf("%06d", n.Int64())
+	err = s.db.Tx(ctx, func(tx *sqldb.Tx) error {
+		if _, err := tx.Exec(ctx, `DELETE FROM codes WHERE use = 'link' AND ref = ?`, account); err != nil {
+			return fmt.Errorf("end earlier code: %w", err)
+		}
+		return insertCode(ctx, tx, code, "link", account, act, At(now).Add(linkCodeFor))
+	})
+	if sqldb.IsDuplicate(err) { // one in a million times the number of open codes
+		return s.NewLinkCode(ctx, account, act, now)
+	}
+	return code, err
+}
+
+// Tied is what came of a link code.
+type Tied struct {
+	Account string // that asked for the code
+	Act     string // what it wanted to do
+	From    PersonID
+	Into    PersonID
+}
+
+// UseLinkCode ties the account that asked for the code to the person who sends
+// it. The rights of both come together in the sender's person.
+func (s *Service) UseLinkCode(ctx context.Context, sender, code string, now time.Time) (Tied, bool, error) {
+	var l Tied
+	ok := false
+	err := s.db.Tx(ctx, func(tx *sqldb.Tx) error {
+		l, ok = Tied{}, false
+		c, found, err := takeCode(ctx, tx, strings.TrimSpace(code), "link", At(now))
+		if err != nil || !found {
+			return err
+		}
+		into, err := loadAccount(ctx, tx, sender)
+		if err != nil {
+			return err
+		}
+		from, err := loadAccount(ctx, tx, c.Ref)
+		if err != nil {
+			return err
+		}
+		l, ok = Tied{Account: c.Ref, Act: c.Act, From: from.Person, Into: into.Person}, true
+		if from.Person == into.Person {
+			return nil
+		}
+		return mergePeople(ctx, tx, from.Person, into.Person)
+	})
+	return l, ok && err == nil, err
+}
+
+// mergePeople makes from's accounts and roles into's. Tickets and events keep
+// the name they were written with; loadActor knows that both are the same.
+func mergePeople(ctx context.Context, tx *sqldb.Tx, from, into PersonID) error {
+	for _, q := range []string{
+		`UPDATE accounts SET person = ? WHERE person = ?`,
+		`INSERT INTO roles (person, desk, role, source) SELECT cast(? as text), desk, role, source FROM roles WHERE person = ? ON CONFLICT DO NOTHING`,
+		`UPDATE people SET merged = ? WHERE id = ?`,
+		`UPDATE people SET merged = ? WHERE merged = ?`,
+	} {
+		if _, err := tx.Exec(ctx, q, into, from); err != nil {
+			return fmt.Errorf("merge people: %w", err)
+		}
+	}
+	if _, err := tx.Exec(ctx, `DELETE FROM roles WHERE person = ?`, from); err != nil {
+		return fmt.Errorf("merge people: %w", err)
+	}
+	return nil
+}
+
+func hashCode(code string) string {
+	h := sha256.Sum256([]byte("paidan-code-1:" + code))
+	return hex.EncodeToString(h[:])
+}
+
+func insertCode(ctx context.Context, tx *sqldb.Tx, code, use, ref, act string, until Time) error {
+	_, err := tx.Exec(ctx, `INSERT INTO codes (hash, use, ref, act, until) VALUES (?, ?, ?, ?, ?)`, hashCode(code), use, ref, act, until)
+	if err != nil {
+		return fmt.Errorf("insert code: %w", err)
+	}
+	return nil
+}
+
+type codeRow struct {
+	Ref string `db:"ref"`
+	Act string `db:"act"`
+}
+
+// takeCode uses a code up; the DELETE is what makes it work once.
+func takeCode(ctx context.Context, tx *sqldb.Tx, code, use string, now Time) (codeRow, bool, error) {
+	var c []codeRow
+	err := tx.Select(ctx, &c, `DELETE FROM codes WHERE hash = ? AND use = ? AND until > ? RETURNING ref, act`, hashCode(code), use, now)
+	if err != nil {
+		return codeRow{}, false, fmt.Errorf("use code: %w", err)
+	}
+	if len(c) == 0 {
+		return codeRow{}, false, nil
+	}
+	return c[0], true, nil
+}
+
+// Erase forgets who a person was: the name, the addresses, the accounts, and
+// the words of everything that he wrote or that was written for him. What
+// happened stays, and the chains stay valid.
+func (s *Service) Erase(ctx context.Context, p PersonID, now time.Time) error {
+	return s.db.Tx(ctx, func(tx *sqldb.Tx) error {
+		var tickets []struct {
+			ID     TicketID `db:"id"`
+			Number int64    `db:"number"`
+		}
+		if err := tx.Select(ctx, &tickets, `SELECT id, number FROM tickets WHERE requester = ?`, p); err != nil {
+			return fmt.Errorf("find tickets: %w", err)
+		}
+		for _, q := range []string{
+			`UPDATE people SET name = '', email = '', locale = '', zone = '', erased = ? WHERE id = ?`,
+		} {
+			if _, err := tx.Exec(ctx, q, At(now), p); err != nil {
+				return fmt.Errorf("erase person: %w", err)
+			}
+		}
+		for _, q := range []string{
+			`DELETE FROM accounts WHERE person = ?`,
+			`DELETE FROM roles WHERE person = ?`,
+			`UPDATE events SET words = '', salt = '' WHERE actor = ?`,
+			`UPDATE events SET words = '', salt = '' WHERE ticket_id IN (SELECT id FROM tickets WHERE requester = ?)`,
+		} {
+			if _, err := tx.Exec(ctx, q, p); err != nil {
+				return fmt.Errorf("erase person: %w", err)
+			}
+		}
+		for _, t := range tickets {
+			if err := rebuild(ctx, tx, t.ID); err != nil {
+				return err
+			}
+			if err := writeIndex(ctx, tx, t.Number, ""); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// rebuild writes a ticket's row anew from its events.
+func rebuild(ctx context.Context, tx *sqldb.Tx, id TicketID) error {
+	events, err := loadEvents(ctx, tx, `SELECT `+eventColumns+` FROM events WHERE ticket_id = ? ORDER BY seq`, id)
+	if err != nil {
+		return err
+	}
+	t := Replay(events)
+	doc, err := json.Marshal(t)
+	if err != nil {
+		return fmt.Errorf("encode ticket %s: %w", id, err)
+	}
+	_, err = tx.Exec(ctx, `UPDATE tickets SET title = ?, doc = ? WHERE id = ?`, plain(t.Title), string(doc), id)
+	return err
+}

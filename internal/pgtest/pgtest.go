@@ -295,7 +295,8 @@ func (s *Server) await(ctx context.Context) error {
 // DB creates a database, empty or a copy of the database template, and returns
 // its address. Nobody may be connected to template meanwhile.
 func (s *Server) DB(ctx context.Context, template string) (dsn string, err error) {
-	name := fmt.Sprintf("paidan_test_%d_%d", os.Getpid(), s.databases.Add(1))
+	// The time too: a server that is not ours may keep databases of an older process with our id.
+	name := fmt.Sprintf("paidan_test_%d_%d_%d", time.Now().UnixMicro(), os.Getpid(), s.databases.Add(1))
 	query := `CREATE DATABASE "` + name + `"`
 	if template != "" {
 		query += ` TEMPLATE "` + template + `"`

@@ -2,6 +2,7 @@ package sqldb
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net/url"
@@ -10,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/jmoiron/sqlx"
-	_ "modernc.org/sqlite" // the database/sql driver "sqlite"
+	"modernc.org/sqlite"
 )
 
 const sqliteReaders = 8
@@ -56,10 +57,11 @@ func (db *DB) openPools(ctx context.Context, path string) error {
 func sqlitePool(ctx context.Context, path, settings string, size int) (*sqlx.DB, error) {
 	path = filepath.ToSlash(path)
 	name := (&url.URL{Scheme: "file", OmitHost: true, Path: "/" + strings.TrimPrefix(path, "/")}).String()
-	pool, err := sqlx.Open("sqlite", name+"?_pragma=busy_timeout(5000)&"+settings+"&_dqs=0&_time_format=sqlite&_timezone=UTC")
+	c, err := sqlite.NewConnector(name + "?_pragma=busy_timeout(5000)&" + settings + "&_dqs=0&_time_format=sqlite&_timezone=UTC")
 	if err != nil {
 		return nil, err
 	}
+	pool := sqlx.NewDb(sql.OpenDB(statements{c}), "sqlite")
 	pool.SetMaxOpenConns(size)
 	pool.SetMaxIdleConns(size)
 	// A query, because opening alone does not read the file.

@@ -305,6 +305,63 @@ func TestWriterPoolGetsItsTurn(t *testing.T) {
 	}
 }
 
+func TestRememberedStatements(t *testing.T) {
+	db := openItems(t)
+	ctx := t.Context()
+	change(t, db, `INSERT INTO item (id, n) VALUES ('a', 1), ('b', 2)`)
+	const query = `SELECT id FROM item WHERE n > ? ORDER BY id`
+	err := db.Tx(ctx, func(tx *sqldb.Tx) error {
+		rows, err := tx.Raw().QueryContext(ctx, query, 0)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		var got []string
+		for rows.Next() {
+			var outer string
+			if err := rows.Scan(&outer); err != nil {
+				return err
+			}
+			var inner []string // by the same text, while the outer one is open
+			if err := tx.Select(ctx, &inner, query, 1); err != nil {
+				return err
+			}
+			got = append(append(got, outer), inner...)
+		}
+		if want := []string{"a", "b", "b", "b"}; !slices.Equal(got, want) {
+			t.Errorf("rows = %q, want %q", got, want)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const all = `SELECT * FROM item WHERE id = ?`
+	var before struct {
+		ID string
+		N  int
+	}
+	if err := db.Get(ctx, &before, all, "a"); err != nil {
+		t.Fatal(err)
+	}
+	change(t, db, `ALTER TABLE item ADD COLUMN note TEXT DEFAULT 'new'`)
+	for range 20 { // some reader or other has seen the old table
+		var after struct {
+			ID, Note string
+			N        int
+		}
+		if err := db.Get(ctx, &after, all, "a"); err != nil || after.Note != "new" {
+			t.Fatalf("after the change: %+v, %v", after, err)
+		}
+	}
+	for i := range 1000 { // more texts than a connection remembers
+		var n int
+		if err := db.Get(ctx, &n, fmt.Sprintf(`SELECT %d + ?`, i), 1); err != nil || n != i+1 {
+			t.Fatalf("n = %d, %v, want %d", n, err, i+1)
+		}
+	}
+}
+
 func awaitWaiting(ctx context.Context, db *sqldb.DB, n int) error {
 	for sqldb.Waiting(db) < n {
 		if ctx.Err() != nil {

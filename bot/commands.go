@@ -143,9 +143,6 @@ func (p *parser) parse() Intent {
 	if p.skip(" "); slash == slashOpens && p.atEnd() {
 		return p.finish(Intent{Verb: tickets.VerbOpen, Form: true})
 	}
-	if in, ok := p.signed(); ok {
-		return p.finish(in)
-	}
 	numbered := false
 	if n, ok := p.ticket(); ok {
 		plain.Number, p.number, numbered = n, n, true
@@ -153,6 +150,9 @@ func (p *parser) parse() Intent {
 		if p.atEnd() {
 			return p.finish(Intent{Verb: tickets.VerbShow, Number: n})
 		}
+	}
+	if in, ok := p.signed(); ok {
+		return p.finish(in)
 	}
 	begin := p.pos
 	if in, ok := p.verb(numbered, false); ok {
@@ -437,7 +437,7 @@ func (p *parser) pick() (Intent, bool) {
 
 // signed reads what begins with 📣 or 🔒.
 func (p *parser) signed() (Intent, bool) {
-	in := Intent{}
+	in := Intent{Number: p.number}
 	switch {
 	case p.word("📣"):
 		in.Verb, in.Public = tickets.VerbReply, true
@@ -447,8 +447,7 @@ func (p *parser) signed() (Intent, bool) {
 		return in, false
 	}
 	p.skip(string(rune(0xFE0F)) + " :\n")
-	if n, ok := p.hash(); ok {
-		in.Number = n
+	if p.hashInto(&in.Number) {
 		p.skip(" :\n")
 	}
 	in.Text = p.rest()
@@ -527,6 +526,9 @@ func (p *parser) accept(a alias, numbered bool) (Intent, bool) {
 		if how < markFirm && (p.continues(a, how) || !row.ask && p.asks()) {
 			return in, false
 		}
+		if ahead, _ := p.look(8); !row.ask && doubting.MatchString(ahead) {
+			return in, false // 接单 #1024？
+		}
 	}
 	return p.arguments(a, in, how)
 }
@@ -550,6 +552,8 @@ func (p *parser) hints(row *verbRow) bool {
 	case shapeNumbers:
 		_, ok := q.ticket()
 		return ok
+	case shapeSettings:
+		return q.any("接入", "处理", "intake", "triage") > 0
 	}
 	return false
 }
@@ -604,7 +608,7 @@ func (p *parser) ticketAfter(row *verbRow, how mark) (int64, bool) {
 // verb: 回复 谢谢 says thanks. A question mark is no order, but asks for a list.
 func (p *parser) onlyParticles(row *verbRow, how mark) bool {
 	switch row.shape {
-	case shapeBare, shapePeople, shapeConsult, shapeEscalate, shapeHold, shapeNumbers, shapeLevel, shapeHelp, shapeShow:
+	case shapeBare, shapePeople, shapeConsult, shapeEscalate, shapeHold, shapePriority, shapeNumbers, shapeLevel, shapeHelp, shapeShow:
 	case shapeText:
 		if row.ask && how != markNone {
 			return p.atEnd()
@@ -634,9 +638,10 @@ func (p *parser) onlyParticles(row *verbRow, how mark) bool {
 // has set the word off himself and fewer continuations count.
 var (
 	continuesGlued = regexp.MustCompile(`^(?:[不没未的地得员人者中率量后前时过吗么呢是会能要有在和与或也就都才还被把给让从对上下完好到单]|一下|一直|失败|成功|问题|方案|办法|功能|流程|页面|界面|按钮|状态|系统|怎么|如何|为什么|为何|可以|应该|需要|之后|之前|以后|以前|期间|原因|记录|列表|电话|费用|规则|权限|时间|信息|内容|字段|模板|说明书|超时|报错|看不|数据|软件|程序|平台|网站|链接|地址|账号|入口|渠道|方式|服务|窗口)`)
-	continuesApart = regexp.MustCompile(`^(?:不[了掉上开能会]|[的吗么呢]|了吗|了没|一下|失败|功能|流程|页面|界面|按钮|问题[的怎吗]|方案|怎么|如何|为什么|是什么|在哪|有没有|能不能|可不可以)`)
+	continuesApart = regexp.MustCompile(`^(?:不[了掉上开能会]|[的吗么呢]|了吗|了没|一下|失败|功能|流程|页面|界面|按钮|问题[的怎吗]|方案|系统|后|怎么|如何|为什么|是什么|在哪|有没有|能不能|可不可以)`)
 	continuesLatin = regexp.MustCompile(`^(?:a|an|the|me|my|us|our|on|off|of|in|up|down|out|over|at|to|this|that|these|those|is|isn't|are|aren't|was|wasn't|were|does|doesn't|do|don't|did|didn't|can|can't|cannot|could|couldn't|will|won't|would|should|has|hasn't|have|had|and|or|but|if|when|whether|how|what|who|why|where|which|with|about|fails?|failed|buttons?|errors?|issues?|problems?|accounts?|pages?|menus?|notes?|forms?|dates?|versions?|(?:not|never) (?:working|able|possible|found|available|loading|opening|responding))(?:$|[^a-z0-9'])`)
 	continuesIt    = regexp.MustCompile(`^it\b`)
+	doubting       = regexp.MustCompile(`^(?:了?[吗么嘛没呢]|[?])[\s?!。~]*$`)
 	asking         = regexp.MustCompile(`(?:[吗么嘛]|[?])[\s?!。~]*$|没有?[\s]*[?]`)
 )
 
@@ -716,7 +721,7 @@ func (p *parser) arguments(a alias, in Intent, how mark) (Intent, bool) {
 		in.Text = p.rest()
 		in.Form = in.Text == ""
 	case shapeTags:
-		words := strings.Fields(p.rest())
+		words := strings.FieldsFunc(p.rest(), func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune(",，、", r) })
 		if how < markFirm && len(words) > 2 && !strings.ContainsAny(words[0][:1], "+-#") && !strings.HasPrefix(words[0], "＋") && !strings.HasPrefix(words[0], "－") {
 			return in, false // tag printer is broken
 		}
@@ -894,7 +899,13 @@ func (p *parser) peopleArguments(row *verbRow, in Intent) (Intent, bool) {
 		p.pos = before
 		p.skip(" \n")
 		p.word("@")
-		in.Team = p.token()
+		ahead, where := p.look(16)
+		if n := len(reLatinTier.FindString(ahead)); n > 0 {
+			in.Team = p.s[p.pos:where[n]]
+			p.pos = where[n]
+		} else {
+			in.Team = p.token()
+		}
 		p.skip(" ,:、\n")
 	}
 	if row.shape == shapeConsult {
@@ -944,8 +955,9 @@ func (p *parser) tier() bool {
 }
 
 var (
-	reTier  = regexp.MustCompile(`^(?:[一二三四1-4]线|l[1-4]\b|主管|经理|领导|老板|\p{Han}{1,6}(?:组|团队|部门|部)(?:$|[ ,:。、!]))`)
-	reLevel = regexp.MustCompile(`^(?:p([1-4])(?:$|[^a-z0-9])|([1-4])(?:$|[^0-9.a-z\p{Han}])|(最高|紧急|加急|urgent\b|critical\b|highest\b)|(高|high\b)|(中|普通|一般|正常|normal\b|medium\b)|(最低|低|low\b))`)
+	reTier      = regexp.MustCompile(`^(?:[一二三四1-4]线|l[1-4]\b|主管|经理|领导|老板|\p{Han}{1,6}(?:组|团队|部门|部)(?:$|[ ,:。、!]))`)
+	reLatinTier = regexp.MustCompile(`^(?:tier|level|line) [1-4]\b`)
+	reLevel     = regexp.MustCompile(`^(?:p([1-4])(?:$|[^a-z0-9])|([1-4])(?:$|[^0-9.a-z\p{Han}])|(最高|紧急|加急|urgent\b|critical\b|highest\b)|(高|high\b)|(中|普通|一般|正常|normal\b|medium\b)|(最低|低|low\b))`)
 )
 
 // level reads a priority.

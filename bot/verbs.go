@@ -25,7 +25,7 @@ const (
 const (
 	LevelQuiet    = "quiet"    // 静默: the card only
 	LevelStandard = "standard" // 标准: and breaches and escalations
-	LevelVerbose  = "verbose"  // 详细: and assignments
+	LevelVerbose  = "detailed"  // 详细: and assignments
 )
 
 // VerbHelp is one verb as a person learns it.
@@ -145,7 +145,7 @@ var verbTable = []verbRow{
 	{VerbHelp: VerbHelp{Verb: tickets.VerbReply, ZH: w("回复|答复|回复客户|答复客户|发给客户"), EN: w("reply|reply to customer"), Emoji: "📣", Example: "回复 已为您重置密码", ExampleEN: "reply your password has been reset", Who: Agents},
 		shape: shapeText, form: true, ask: true},
 	{VerbHelp: VerbHelp{Verb: tickets.VerbRetract, ZH: w("撤回|撤回回复|撤回消息"), EN: w("retract|unsend"), Example: "撤回", ExampleEN: "retract", Who: Agents},
-		shape: shapeBare, strict: "撤回|retract|unsend", number: true},
+		shape: shapeBare, strict: "撤回|撤回回复|撤回消息|retract|unsend", number: true},
 	{VerbHelp: VerbHelp{Verb: tickets.VerbNote, ZH: w("备注|内部备注|内部|记录"), EN: w("note|internal"), Emoji: "🔒", Example: "备注 客户下午三点后才在", ExampleEN: "note customer is in after 3pm", Who: Agents},
 		shape: shapeText, strict: "内部|记录|internal", glue: "备注|内部备注", form: true, ask: true},
 	{VerbHelp: VerbHelp{Verb: tickets.VerbSay, ZH: w("补充|补充说明"), EN: w("add"), Example: "补充 #1024 昨晚升级后开始的", ExampleEN: "add: it began after last night's upgrade", Who: Requester},
@@ -158,7 +158,7 @@ var verbTable = []verbRow{
 		shape: shapeField, form: true},
 	{VerbHelp: VerbHelp{Verb: tickets.VerbTag, ZH: w("标签|打标签|贴标签"), EN: w("tag|tags|label"), Example: "标签 +上海 -待查", ExampleEN: "tag +shanghai -check", Who: Agents},
 		shape: shapeTags, form: true},
-	{VerbHelp: VerbHelp{Verb: tickets.VerbHold, ZH: w("挂起|暂停|搁置|等客户|等待客户|等客户回复|等待客户回复|稍后处理"), EN: w("hold|snooze|pause|wait for customer|waiting for customer"), Emoji: "⏸", Example: "挂起 2h 等配件 · 挂起 到周一 · 挂起 等客户", ExampleEN: "hold 2h spare part on its way · hold until monday · hold customer", Who: Owner},
+	{VerbHelp: VerbHelp{Verb: tickets.VerbHold, ZH: w("挂起|暂停|搁置|等客户|等待客户|等客户回复|等待客户回复|等客户确认|等待客户确认|稍后处理"), EN: w("hold|snooze|pause|wait for customer|waiting for customer"), Emoji: "⏸", Example: "挂起 2h 等配件 · 挂起 到周一 · 挂起 等客户", ExampleEN: "hold 2h spare part on its way · hold until monday · hold customer", Who: Owner},
 		shape: shapeHold, strict: "暂停|稍后处理|pause", glue: "挂起|搁置", form: true},
 	{VerbHelp: VerbHelp{Verb: tickets.VerbResume, ZH: w("继续|恢复|取消挂起|继续处理|解挂"), EN: w("resume|unhold|unsnooze"), Emoji: "▶️", Example: "继续", ExampleEN: "resume", Who: Owner},
 		shape: shapeBare, strict: "继续|恢复|继续处理|resume", number: true},

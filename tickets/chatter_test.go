@@ -35,6 +35,9 @@ how are you?
 👋
 :wave:
 嗨~
+。。。
+...
+在嗎
 哈喽
 ｈｅｌｌｏ`
 
@@ -143,6 +146,9 @@ cheers mate
 好的\n谢谢
 你好，谢谢
 hello, thanks
+1
+謝謝您
+ありがとうございます
 谢谢~
 谢谢...
 多谢多谢
@@ -155,8 +161,8 @@ ok great thank you all`
 	contents = `
 ?
 ？？？
-...
-123
+...?
+12
 1024
 你好，打印机坏了
 在吗，VPN 连不上
@@ -243,7 +249,6 @@ thanks page shows 404
 good morning, the printer is out of paper
 great, now outlook crashes
 yes the second one
-1
 退款
 @李四
 @李四 看一下

@@ -14,7 +14,7 @@ const (
 	VerbNone     tickets.Verb = ""         // plain talk
 	VerbUnknown  tickets.Verb = "unknown"  // meant for the bot, but no verb; Key is the nearest one, if any
 	VerbPick     tickets.Verb = "pick"     // a bare "1": the numbered choice of a card shown as text; Number
-	VerbSettings tickets.Verb = "settings" // Key "intake" or "triage" and Value the desk, or neither
+	VerbSettings tickets.Verb = cards.VerbSettings // Key "intake" or "triage" and Value the desk, or neither
 	VerbLevel    tickets.Verb = "level"    // how much is posted here; Value LevelQuiet, LevelStandard, LevelVerbose
 	VerbLink     tickets.Verb = "link_account"
 	VerbOnCall   tickets.Verb = "oncall"
@@ -25,7 +25,7 @@ const (
 const (
 	LevelQuiet    = "quiet"    // 静默: the card only
 	LevelStandard = "standard" // 标准: and breaches and escalations
-	LevelVerbose  = "detailed"  // 详细: and assignments
+	LevelVerbose  = "detailed" // 详细: and assignments
 )
 
 // VerbHelp is one verb as a person learns it.

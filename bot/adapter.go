@@ -141,3 +141,10 @@ type Finding struct {
 type Checker interface {
 	Check(ctx context.Context) []Finding
 }
+
+// Inliner tells what the answer to an event of a kind can carry on this
+// platform. What it cannot is sent by requests of its own: see Responder,
+// Whisperer and FormOpener.
+type Inliner interface {
+	Inline(k Kind) (hint, form bool)
+}

@@ -37,7 +37,7 @@ type Gateway struct {
 	// Installs are the adapters; whoever is not here gets 404 before any work.
 	Installs map[Install]Adapter
 	// Sink deals with what was decoded. An error makes the platform send again.
-	Sink func(ctx context.Context, in Inbound) (Reply, error)
+	Sink func(ctx context.Context, install Install, in Inbound) (Reply, error)
 
 	Now     func() time.Time // the clock that signatures are checked against; nil: time.Now
 	Log     *slog.Logger     // nil: slog.Default()
@@ -295,7 +295,7 @@ func (g *Gateway) serve(ctx context.Context, install Install, adapter Adapter, w
 	}
 	work, cancel := context.WithTimeout(ctx, g.Budget)
 	defer cancel()
-	reply, err := g.Sink(work, in)
+	reply, err := g.Sink(work, install, in)
 	if err != nil {
 		g.Log.Error("could not deal with an event", "platform", install.Platform, "install", install.Name, "kind", kind, "event", in.Events[0].ID, "err", err)
 		return errSink

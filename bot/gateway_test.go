@@ -87,7 +87,7 @@ func newDoor(t *testing.T, change func(*Gateway)) *door {
 		Log:      slog.New(slog.NewTextHandler(&d.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Metrics:  NewMetrics(d.registry),
 	}
-	d.Sink = func(ctx context.Context, in Inbound) (Reply, error) {
+	d.Sink = func(ctx context.Context, _ Install, in Inbound) (Reply, error) {
 		d.sunk.Add(1)
 		switch in.Events[0].Text {
 		case "fail":
@@ -329,7 +329,7 @@ func TestTooManyAtOnceAreSentAway(t *testing.T) {
 	entered, leave := make(chan struct{}, 2), make(chan struct{})
 	d := newDoor(t, func(g *Gateway) {
 		g.AtOnce, g.Wait = 2, 10*time.Millisecond
-		g.Sink = func(context.Context, Inbound) (Reply, error) {
+		g.Sink = func(context.Context, Install, Inbound) (Reply, error) {
 			entered <- struct{}{}
 			<-leave
 			return Reply{Toast: "late"}, nil

@@ -11,11 +11,11 @@ import (
 
 // Verbs that never reach the core: they are about the conversation with the bot.
 const (
-	VerbNone     tickets.Verb = ""         // plain talk
-	VerbUnknown  tickets.Verb = "unknown"  // meant for the bot, but no verb; Key is the nearest one, if any
-	VerbPick     tickets.Verb = "pick"     // a bare "1": the numbered choice of a card shown as text; Number
+	VerbNone     tickets.Verb = ""                 // plain talk
+	VerbUnknown  tickets.Verb = "unknown"          // meant for the bot, but no verb; Key is the nearest one, if any
+	VerbPick     tickets.Verb = "pick"             // a bare "1": the numbered choice of a card shown as text; Number
 	VerbSettings tickets.Verb = cards.VerbSettings // Key "intake" or "triage" and Value the desk, or neither
-	VerbLevel    tickets.Verb = "level"    // how much is posted here; Value LevelQuiet, LevelStandard, LevelVerbose
+	VerbLevel    tickets.Verb = "level"            // how much is posted here; Value LevelQuiet, LevelStandard, LevelVerbose
 	VerbLink     tickets.Verb = "link_account"
 	VerbOnCall   tickets.Verb = "oncall"
 	VerbAdmin    tickets.Verb = "admin" // Value is the one-time code

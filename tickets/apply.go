@@ -30,6 +30,9 @@ func Apply(t *Ticket, e Event) {
 			t.Said = nil
 		}
 	case Amended:
+		if f.Seq == 1 && t.Body != "" {
+			t.Body = w.Text
+		}
 		if t.Said != nil && t.Said.Seq == f.Seq {
 			said := *t.Said
 			said.Text = w.Text
@@ -68,18 +71,27 @@ func Apply(t *Ticket, e Event) {
 	case Rejected, Reopened:
 		t.Reopens++
 		t.Missed = nil
-		t.SolvedAt, t.ClosedAt, t.SolveBy, t.Reason = 0, 0, f.SolveBy, w.Reason
-	case Unmerged, UnmergedFrom:
-		t.Links = slices.DeleteFunc(slices.Clone(t.Links), func(l Link) bool { return l == *f.Link })
-		t.ClosedAt, t.SolveBy = 0, cmp.Or(f.SolveBy, t.SolveBy)
+		t.SolvedAt, t.ClosedAt, t.Reason = 0, 0, w.Reason
+		t.SolveBy, t.RespondBy = f.SolveBy, cmp.Or(f.RespondBy, t.RespondBy)
+	case Unmerged:
+		t.Missed = nil
+		t.SolvedAt, t.ClosedAt = 0, 0
+		t.SolveBy, t.RespondBy = f.SolveBy, cmp.Or(f.RespondBy, t.RespondBy)
 	case TargetMissed:
 		t.Missed = append(slices.Clone(t.Missed), f.Target)
 	case Undone:
 		if t.Undo != nil {
 			t.Core = t.Undo.Before.clone()
 		}
+		if t.Reopens > 0 && (f.What == VerbReject || f.What == VerbReopen) {
+			t.Reopens--
+		}
 	}
-	if f.Link != nil && e.Kind != Unmerged && e.Kind != UnmergedFrom {
+	switch {
+	case f.Link == nil:
+	case e.Kind == Unmerged, e.Kind == UnmergedFrom:
+		t.Links = slices.DeleteFunc(slices.Clone(t.Links), func(l Link) bool { return l == *f.Link })
+	default:
 		t.addLink(*f.Link)
 	}
 	t.addFiles(w.Files)

@@ -107,10 +107,12 @@ type ConsultOn struct {
 	Within   time.Duration // 0: until answered
 }
 
-// Answer gives a consult back. By the system's hand (a lapsed consult) Expert says whose.
+// Answer gives a consult back. Expert says whose, where the actor is not the
+// expert: a lapsed consult, or one that the owner calls back.
 type Answer struct {
 	Text   string
 	Expert PersonID // "": the actor
+	Due    Time     // set by the timer: what the consult was due at
 }
 
 // Reply is said to the requester.
@@ -206,7 +208,10 @@ type Archive struct{ Closed Time }
 type Undo struct{}
 
 // Attach adds files whose content has arrived.
-type Attach struct{ Files []File }
+type Attach struct {
+	Seq   int64 // of the event that brought them
+	Files []File
+}
 
 // Amend follows an edit (or, with Deleted, a deletion) of something said.
 type Amend struct {
@@ -350,7 +355,19 @@ func (c Open) Validate() error {
 	if c.Priority < 0 || c.Priority > 4 {
 		return Refuse(BadValue, "field", "priority", "why", "range")
 	}
-	return errors.Join(atMost("title", MaxTitle, c.Title), atMost("body", MaxBody, c.Body))
+	if len(c.Tags) > MaxTags {
+		return Refuse(BadValue, "field", "tags", "why", "many")
+	}
+	return errors.Join(atMost("title", MaxTitle, c.Title), atMost("body", MaxBody, c.Body), tags(c.Tags))
+}
+
+func tags(list []string) error {
+	for _, t := range list {
+		if err := errors.Join(require("tag", t), atMost("tag", MaxTag, t)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Validate implements Command.
@@ -409,12 +426,7 @@ func (c Tag) Validate() error {
 	if len(c.Add)+len(c.Remove) == 0 {
 		return Refuse(EmptyText, "what", "tag")
 	}
-	for _, t := range c.Add {
-		if err := errors.Join(require("tag", t), atMost("tag", MaxTag, t)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return tags(c.Add)
 }
 
 // Validate implements Command.

@@ -53,8 +53,9 @@ type Scene struct {
 	Now   Time
 	Actor Actor
 	Desk  Desk
-	Other *Ticket // the other ticket, where the command names one
-	To    *Actor  // whom the command gives the ticket to, with his rights
+	Other *Ticket // the other ticket, where the command names one or t was merged into one
+	To    *Actor  // whom the command is about, with his rights
+	About *Event  // the event that the command is about; nil where there is none such
 }
 
 // Decision is what comes of a command. No events and no error means: it is so already.
@@ -93,7 +94,7 @@ func Decide(t *Ticket, c Command, s Scene) (Decision, error) {
 	case Reply:
 		return d.reply(c)
 	case Retract:
-		return d.one(Retracted, Facts{Seq: c.Seq}, nil)
+		return d.retract(c)
 	case Note:
 		return d.one(Noted, Facts{}, &Words{Text: c.Text, Files: c.Files})
 	case SetPriority:
@@ -137,9 +138,9 @@ func Decide(t *Ticket, c Command, s Scene) (Decision, error) {
 	case Undo:
 		return d.undo()
 	case Attach:
-		return d.one(Attached, Facts{}, &Words{Files: c.Files})
+		return d.one(Attached, Facts{Seq: c.Seq}, &Words{Files: c.Files})
 	case Amend:
-		return d.one(Amended, Facts{Seq: c.Seq, Gone: c.Deleted}, &Words{Text: c.Text})
+		return d.amend(c)
 	case Reveal:
 		return d.reveal(c)
 	case Breach:
@@ -171,7 +172,7 @@ func (d decider) wrongState() (Decision, error) {
 func (d decider) moved(to Status) Facts {
 	f := Facts{Status: to, WasStatus: d.t.Status}
 	if d.t.PausedAt != 0 && !to.Paused() && to.Open() {
-		stood := d.s.Now.Sub(d.t.PausedAt)
+		stood := max(0, d.s.Now.Sub(d.t.PausedAt)) // replicas' clocks differ a little
 		f.SolveBy = later(d.t.SolveBy, stood)
 		if d.t.Responded == 0 {
 			f.RespondBy = later(d.t.RespondBy, stood)
@@ -198,6 +199,9 @@ func (d decider) open(c Open) (Decision, error) {
 	typ, fields, err := d.s.Desk.check(c.Type, c.Fields)
 	if err != nil {
 		return Decision{}, err
+	}
+	if c.For != "" && d.s.To == nil && !d.s.Actor.System {
+		return Decision{}, Refuse(NoSuchPerson)
 	}
 	f := Facts{
 		Number: d.t.Number, Desk: d.t.Desk, Requester: cmp.Or(c.For, d.s.Actor.Person),
@@ -248,7 +252,20 @@ func (d decider) say(c Say) (Decision, error) {
 	if idle {
 		return d.one(Thanked, Facts{}, w)
 	}
+	if o := d.s.Other; d.mergedTo() != nil && o != nil && o.Status.Open() {
+		more := d.event(SaidMore, Facts{}, w)
+		more.Ticket = o.ID
+		return Decision{Other: []Event{more}}, nil // the work goes on there
+	}
 	return d.reopen(c.Text, c.Files)
+}
+
+// mergedTo is the link to the ticket that this one was merged into, or nil.
+func (d decider) mergedTo() *Link {
+	if i := slices.IndexFunc(d.t.Links, func(l Link) bool { return l.Kind == MergedTo }); i >= 0 {
+		return &d.t.Links[i]
+	}
+	return nil
 }
 
 func (d decider) claim() (Decision, error) {
@@ -308,8 +325,14 @@ func (d decider) answer(c Answer) (Decision, error) {
 	if i := slices.IndexFunc(d.t.Consults, func(c Consult) bool { return d.s.Actor.Me(c.Person) }); who == "" && i >= 0 {
 		who = d.t.Consults[i].Person
 	}
-	if !d.t.Helps(who) {
+	i := slices.IndexFunc(d.t.Consults, func(c Consult) bool { return c.Person == who })
+	switch {
+	case d.s.Actor.System && (i < 0 || d.t.Consults[i].Due != c.Due):
+		return Decision{}, nil // answered, or asked anew, since the timer was set
+	case i < 0:
 		return d.wrongState()
+	case !d.s.Actor.System && !d.s.Actor.Me(who) && d.s.Actor.standing(d.t)&inChief == 0:
+		return Decision{}, Refuse(NotAllowed, "verb", string(d.verb)) // an expert answers for himself only
 	}
 	return d.one(Answered, Facts{Person: who, Lapsed: d.s.Actor.System}, &Words{Text: c.Text})
 }
@@ -319,6 +342,22 @@ func (d decider) reply(c Reply) (Decision, error) {
 		return d.wrongState()
 	}
 	return d.one(Replied, Facts{}, &Words{Text: c.Text, Files: c.Files})
+}
+
+// retract takes back a reply; whether it still can be is the outbox's to say.
+func (d decider) retract(c Retract) (Decision, error) {
+	if d.s.About == nil || d.s.About.Kind != Replied {
+		return Decision{}, Refuse(TooLate, "verb", string(d.verb))
+	}
+	return d.one(Retracted, Facts{Seq: c.Seq}, nil)
+}
+
+// amend follows an edit of one's own words.
+func (d decider) amend(c Amend) (Decision, error) {
+	if d.s.About == nil || !d.s.Actor.System && !d.s.Actor.Me(d.s.About.By) {
+		return Decision{}, Refuse(NotAllowed, "verb", string(d.verb))
+	}
+	return d.one(Amended, Facts{Seq: c.Seq, Gone: c.Deleted}, &Words{Text: c.Text})
 }
 
 func (d decider) priority(c SetPriority) (Decision, error) {
@@ -519,7 +558,11 @@ func (d decider) back() Facts {
 		to = Active
 	}
 	f := Facts{Status: to, WasStatus: d.t.Status}
-	f.SolveBy = due(d.s.Now, d.s.Desk.TargetFor(d.t.Priority).Solve)
+	target := d.s.Desk.TargetFor(d.t.Priority)
+	f.SolveBy = due(d.s.Now, target.Solve)
+	if d.t.Responded == 0 {
+		f.RespondBy = due(d.s.Now, target.Respond)
+	}
 	return f
 }
 
@@ -552,13 +595,13 @@ func (d decider) reopen(why string, files []File) (Decision, error) {
 		return d.wrongState()
 	}
 	ended := cmp.Or(d.t.ClosedAt, d.t.SolvedAt)
-	merged := slices.ContainsFunc(d.t.Links, func(l Link) bool { return l.Kind == MergedTo })
-	if d.t.Status != Archived && !merged && d.s.Now.Sub(ended) <= d.s.Desk.ReopenWithin() {
+	if d.t.Status != Archived && d.mergedTo() == nil && d.s.Now.Sub(ended) <= d.s.Desk.ReopenWithin() {
 		return d.one(Reopened, d.back(), &Words{Reason: why, Files: files})
 	}
+	typ, fields := d.s.Desk.fitting(d.t.Type, d.t.Fields)
 	return Decision{Open: &Open{
-		Desk: d.t.Desk, Title: d.t.Title, Body: why, Type: d.t.Type, Priority: d.t.Priority, Files: files,
-		Fields: d.t.Fields, For: d.t.Requester,
+		Desk: d.t.Desk, Title: d.t.Title, Body: why, Type: typ, Priority: d.t.Priority, Files: files,
+		Fields: fields, For: d.t.Requester,
 		From: Link{Kind: Precursor, Ticket: d.t.ID, Number: d.t.Number},
 	}}, nil
 }
@@ -570,8 +613,10 @@ func (d decider) merge() (Decision, error) {
 		return Decision{}, Refuse(NotFound)
 	case o.ID == d.t.ID:
 		return Decision{}, Refuse(SelfMerge)
-	case !d.t.Status.Open() || !o.Status.Open():
+	case !d.t.Status.Open():
 		return d.wrongState()
+	case !o.Status.Open():
+		return Decision{}, Refuse(WrongState, "status", string(o.Status), "verb", string(d.verb))
 	}
 	if err := Authorize(d.s.Actor, VerbMerge, o); err != nil {
 		return Decision{}, err
@@ -584,11 +629,10 @@ func (d decider) merge() (Decision, error) {
 }
 
 func (d decider) unmerge() (Decision, error) {
-	i := slices.IndexFunc(d.t.Links, func(l Link) bool { return l.Kind == MergedTo })
-	if i < 0 || d.s.Other == nil {
+	o := d.s.Other
+	if d.mergedTo() == nil || o == nil {
 		return d.wrongState()
 	}
-	o := d.s.Other
 	f := d.back()
 	f.Link = &Link{MergedTo, o.ID, o.Number}
 	on := d.event(UnmergedFrom, Facts{Link: &Link{Merged, d.t.ID, d.t.Number}}, nil)
@@ -605,6 +649,9 @@ func (d decider) link() (Decision, error) {
 		return Decision{}, Refuse(SelfMerge)
 	case slices.ContainsFunc(d.t.Links, func(l Link) bool { return l.Ticket == o.ID && l.Kind == Related }):
 		return Decision{}, nil
+	}
+	if err := Authorize(d.s.Actor, VerbLink, o); err != nil {
+		return Decision{}, err // it is written there too
 	}
 	on := d.event(Linked, Facts{Link: &Link{Related, d.t.ID, d.t.Number}}, nil)
 	on.Ticket = o.ID
@@ -654,14 +701,17 @@ func (d decider) reveal(c Reveal) (Decision, error) {
 }
 
 func (d decider) breach(c Breach) (Decision, error) {
-	target := "solve"
-	if c.Target == d.t.RespondBy && d.t.Responded == 0 {
+	told := func(target string) bool { return slices.Contains(d.t.Missed, target) }
+	var target string
+	switch {
+	case d.s.Now <= c.Target || !d.t.Status.Open() || d.t.Status.Paused():
+	case c.Target == d.t.RespondBy && d.t.Responded == 0 && !told("respond"):
 		target = "respond"
-	} else if c.Target != d.t.SolveBy {
-		return Decision{}, nil // the target has been moved since
+	case c.Target == d.t.SolveBy && !told("solve"):
+		target = "solve"
 	}
-	if !d.t.Overdue(d.s.Now) || slices.Contains(d.t.Missed, target) {
-		return Decision{}, nil
+	if target == "" {
+		return Decision{}, nil // the target has been met or moved since, or everybody knows
 	}
 	return d.one(TargetMissed, Facts{Target: target, Until: c.Target}, nil)
 }

@@ -20,7 +20,7 @@ const (
 	TooLate        Code = "too_late"        // [verb]
 	EmptyText      Code = "empty_text"      // [what] title, reason, text …
 	TooLong        Code = "too_long"        // [what, max]
-	NoNumber       Code = "no_number" // it is not clear which ticket is meant
+	NoNumber       Code = "no_number"       // it is not clear which ticket is meant
 	NoSuchPerson   Code = "no_such_person"
 	NoSuchType     Code = "no_such_type"   // [type]
 	NoSuchField    Code = "no_such_field"  // [field]

@@ -150,6 +150,24 @@ func (d *Desk) check(typ string, in map[string]string) (string, map[string]strin
 	return t.Key, out, nil
 }
 
+// fitting is what of an older ticket's type and fields the desk still knows. A
+// ticket that follows another must not fail because the forms have changed since.
+func (d *Desk) fitting(typ string, fields map[string]string) (string, map[string]string) {
+	t, ok := d.TypeOf(typ)
+	if !ok {
+		return "", nil
+	}
+	out := map[string]string{}
+	for _, f := range t.Fields {
+		if v, err := f.Check(fields[f.Key]); err == nil && v != "" {
+			out[f.Key] = v
+		} else if f.Required {
+			return t.Key, nil // asked for again when it is solved
+		}
+	}
+	return t.Key, out
+}
+
 // complete refuses while a required field is empty. It is asked when a ticket
 // is solved: a quick 建单 in chat may leave fields open, the record may not.
 func (d *Desk) complete(c Core) error {

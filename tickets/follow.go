@@ -56,7 +56,7 @@ func (t Timer) Command() Command {
 	case VerbArchive:
 		return Archive{Closed: t.Due}
 	case VerbAnswer:
-		return Answer{Expert: t.Person}
+		return Answer{Expert: t.Person, Due: t.Due}
 	case VerbBreach:
 		return Breach{Target: t.Due}
 	}
@@ -102,7 +102,8 @@ func (w *work) follow(ctx context.Context, before, after *Ticket, events []Event
 			return err
 		}
 	}
-	if w.r.Message != "" && w.r.Via != "" {
+	if w.r.Message != "" && w.r.Via != "" && !w.noted {
+		w.noted = true // the first one written is the one that the message is about
 		if err := noteMessage(ctx, w.tx, w.r.Via, w.r.Message, after.ID, after.Version, false, w.now); err != nil {
 			return err
 		}
@@ -113,17 +114,29 @@ func (w *work) follow(ctx context.Context, before, after *Ticket, events []Event
 // refresh asks for a new card at every place that shows t. Its id carries that
 // of the place, so that one statement makes them all; a place that is waiting
 // for a card already gets no second row.
+//
+// The row that waits is updated, not only left alone: that locks it until this
+// act commits, so that no sender takes it now, shows the ticket as it was
+// before, and leaves nobody to show this.
 func (w *work) refresh(ctx context.Context, t *Ticket) error {
 	id := uuid.Must(uuid.NewV7()).String()
-	var lanes []string
-	err := w.tx.Select(ctx, &lanes, `INSERT INTO outbox (id, lane, kind, ticket_id, place_id, seq, due, created)
+	var rows []struct {
+		ID   string `db:"id"`
+		Lane string `db:"lane"`
+	}
+	err := w.tx.Select(ctx, &rows, `INSERT INTO outbox (id, lane, kind, ticket_id, place_id, seq, due, created)
 		SELECT cast(? as text) || '.' || p.id, p.lane, 'card', p.ticket_id, p.id, cast(? as bigint), cast(? as bigint), cast(? as bigint)
-		FROM places p WHERE p.ticket_id = ? AND NOT p.gone ON CONFLICT DO NOTHING RETURNING lane`,
+		FROM places p WHERE p.ticket_id = ? AND NOT p.gone
+		ON CONFLICT (place_id) WHERE kind = 'card' AND state = 'pending' DO UPDATE SET seq = excluded.seq RETURNING id, lane`,
 		id, t.Version, w.now, w.now, t.ID)
 	if err != nil {
 		return fmt.Errorf("insert refresh: %w", err)
 	}
-	w.wake(w.now, lanes...)
+	for _, r := range rows {
+		if strings.HasPrefix(r.ID, id) { // the others have been told already
+			w.wake(w.now, r.Lane)
+		}
+	}
 	return nil
 }
 
@@ -183,12 +196,18 @@ func (w *work) tell(ctx context.Context, t *Ticket, e *Event) error {
 		if !e.Facts.Quiet {
 			return w.relay(ctx, t, e, ForRequester, w.now)
 		}
+	case Thanked:
+		if t.Status.Open() { // «好的» may be what an agent waits to read
+			return w.relay(ctx, t, e, ForTeam, w.now)
+		}
 	case SaidMore, Noted, Rejected, Reopened, Answered:
 		if err := w.relay(ctx, t, e, ForTeam, w.now); err != nil {
 			return err
 		}
 	case Amended:
 		return w.relayAmended(ctx, t, e)
+	case Attached:
+		return w.relayFiles(ctx, t, e)
 	case TargetMissed:
 		return w.alert(ctx, t, e)
 	}
@@ -223,7 +242,7 @@ func (w *work) relay(ctx context.Context, t *Ticket, e *Event, to Audience, due 
 		return err
 	}
 	for _, p := range places {
-		if p.Lane == w.r.Via && w.r.Message != "" && e.Kind != SolvedBy {
+		if p.Lane == w.r.Via && (w.r.Message != "" || e.Kind == Attached) && e.Kind != SolvedBy {
 			continue // it was written there and everybody there has read it
 		}
 		if err := w.put(ctx, OutRelay, p.Lane, t, e.Seq, p.ID, "", due); err != nil {
@@ -248,9 +267,25 @@ func (w *work) relayAmended(ctx context.Context, t *Ticket, e *Event) error {
 	return nil
 }
 
+// relayFiles carries files to those whom the words they came with were for.
+func (w *work) relayFiles(ctx context.Context, t *Ticket, e *Event) error {
+	var kinds []Kind
+	if err := w.tx.Select(ctx, &kinds, `SELECT kind FROM events WHERE ticket_id = ? AND seq = ?`, t.ID, e.Facts.Seq); err != nil {
+		return fmt.Errorf("find what brought the files: %w", err)
+	}
+	for _, k := range kinds {
+		to := ForTeam
+		if k == Replied {
+			to = ForRequester
+		}
+		return w.relay(ctx, t, e, to, w.now)
+	}
+	return nil
+}
+
 // notify tells one person in private, at the account he used last.
 func (w *work) notify(ctx context.Context, t *Ticket, e *Event, p PersonID) error {
-	if p == "" || p == w.out.Actor.Person {
+	if p == "" || w.out.Actor.Me(p) {
 		return nil
 	}
 	lane, err := privateLane(ctx, w.tx, p)
@@ -360,7 +395,7 @@ func (w *work) timers(before, after *Ticket) {
 	running := after.Status.Open() && !after.Status.Paused()
 	was := before.Status.Open() && !before.Status.Paused()
 	const tick = time.Second // a target is missed when it has passed, not when it comes
-	if due := after.RespondBy; running && due != 0 && after.Responded == 0 && (!was || due != before.RespondBy) {
+	if due := after.RespondBy; running && due != 0 && after.Responded == 0 && (!was || due != before.RespondBy || before.Responded != 0) {
 		set(VerbBreach, due.Add(tick), due, "")
 	}
 	if due := after.SolveBy; running && due != 0 && (!was || due != before.SolveBy) {
@@ -439,7 +474,7 @@ func addPlace(ctx context.Context, tx *sqldb.Tx, p Place, now Time) error {
 // he has none.
 func privateLane(ctx context.Context, q sqldb.Querier, p PersonID) (string, error) {
 	var ref []string
-	if err := q.Select(ctx, &ref, `SELECT ref FROM accounts WHERE person = ? ORDER BY seen DESC, ref LIMIT 1`, p); err != nil {
+	if err := q.Select(ctx, &ref, `SELECT ref FROM accounts WHERE person IN (?, (SELECT merged FROM people WHERE id = ?)) ORDER BY seen DESC, ref LIMIT 1`, p, p); err != nil {
 		return "", fmt.Errorf("find account: %w", err)
 	}
 	if len(ref) == 0 {
@@ -459,7 +494,8 @@ func laneOf(account string) string {
 
 // cancelReply takes a reply back while it still waits.
 func (w *work) cancelReply(ctx context.Context, id TicketID, seq int64) error {
-	n, err := w.tx.Exec(ctx, `UPDATE outbox SET state = 'cancelled', done = ? WHERE ticket_id = ? AND seq = ? AND kind = 'relay' AND state = 'pending'`, w.now, id, seq)
+	n, err := w.tx.Exec(ctx, `UPDATE outbox SET state = 'cancelled', done = ? WHERE ticket_id = ? AND seq = ? AND kind = 'relay' AND state = 'pending'
+		AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.ticket_id = outbox.ticket_id AND o.seq = outbox.seq AND o.kind = 'relay' AND o.state <> 'pending')`, w.now, id, seq)
 	if err != nil {
 		return fmt.Errorf("cancel reply: %w", err)
 	}

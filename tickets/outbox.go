@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/riverqueue/river"
 
 	"github.com/paidan/paidan/internal/sqldb"
@@ -126,7 +127,7 @@ func (o *Outbox) done(ctx context.Context, tx *sqldb.Tx, r Out, s Sent, now Time
 // Retry leaves a row for later. Other rows of its lane do not wait for it.
 func (o *Outbox) Retry(ctx context.Context, r Out, due Time, why string) error {
 	return o.db.Tx(ctx, func(tx *sqldb.Tx) error {
-		if _, err := tx.Exec(ctx, `UPDATE outbox SET due = ?, error = ? WHERE id = ?`, due, cutError(why), r.ID); err != nil {
+		if _, err := tx.Exec(ctx, `UPDATE outbox SET due = ?, error = ? WHERE id = ? AND state = 'sending'`, due, cutError(why), r.ID); err != nil {
 			return fmt.Errorf("leave for later: %w", err)
 		}
 		return o.wake(ctx, tx, due, r.Lane)
@@ -148,7 +149,7 @@ func (o *Outbox) Return(ctx context.Context, rows []Out) error {
 // Dead parks a row that will not be tried again by itself: see DeadLetters.
 func (o *Outbox) Dead(ctx context.Context, r Out, why string, now Time) error {
 	return o.db.Tx(ctx, func(tx *sqldb.Tx) error {
-		_, err := tx.Exec(ctx, `UPDATE outbox SET state = 'dead', error = ?, done = ? WHERE id = ?`, cutError(why), now, r.ID)
+		_, err := tx.Exec(ctx, `UPDATE outbox SET state = 'dead', error = ?, done = ? WHERE id = ? AND state = 'sending'`, cutError(why), now, r.ID)
 		return err
 	})
 }
@@ -156,7 +157,8 @@ func (o *Outbox) Dead(ctx context.Context, r Out, why string, now Time) error {
 // Gone forgets that a place shows anything; repost says whether to show it there anew.
 func (o *Outbox) Gone(ctx context.Context, placeID string, repost bool) error {
 	return o.db.Tx(ctx, func(tx *sqldb.Tx) error {
-		_, err := tx.Exec(ctx, `UPDATE places SET ref = '', root = '', shown = 0, hash = '', gone = ? WHERE id = ?`, !repost, placeID)
+		// Until it is posted anew, hash tells this showing from the one before.
+		_, err := tx.Exec(ctx, `UPDATE places SET ref = '', root = '', shown = 0, hash = ?, gone = ? WHERE id = ?`, uuid.Must(uuid.NewV7()).String(), !repost, placeID)
 		return err
 	})
 }
@@ -243,7 +245,7 @@ func (o *Outbox) Resend(ctx context.Context, id string, now Time) (bool, error) 
 		if _, err := tx.Exec(ctx, `UPDATE outbox SET state = 'sending', attempts = 1, due = ?, done = 0 WHERE id = ?`, now, id); err != nil {
 			return fmt.Errorf("revive: %w", err)
 		}
-		return o.wake(ctx, tx, now, r[0].Lane)
+		return o.wake(ctx, tx, 0, r[0].Lane)
 	})
 	return found, err
 }

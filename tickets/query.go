@@ -2,7 +2,6 @@ package tickets
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -249,14 +248,16 @@ func (s *Service) ByThread(ctx context.Context, lane, root string) (TicketID, Au
 	var p []struct {
 		Ticket   TicketID `db:"ticket_id"`
 		Audience Audience `db:"audience"`
+		Created  Time     `db:"created"`
+		ID       string   `db:"id"`
 	}
-	err := s.db.Select(ctx, &p, `SELECT ticket_id, audience FROM places WHERE lane = ? AND root = ? UNION ALL
-		SELECT ticket_id, audience FROM places WHERE lane = ? AND thread = ? AND thread <> ''`, lane, root, lane, root)
+	err := s.db.Select(ctx, &p, `SELECT ticket_id, audience, created, id FROM places WHERE lane = ? AND root = ? UNION
+		SELECT ticket_id, audience, created, id FROM places WHERE lane = ? AND thread = ? AND thread <> '' ORDER BY created DESC, id DESC LIMIT 1`, lane, root, lane, root)
 	if err != nil {
 		return "", "", fmt.Errorf("find thread: %w", err)
 	}
-	if len(p) > 0 {
-		return p[len(p)-1].Ticket, p[len(p)-1].Audience, nil
+	if len(p) > 0 { // of several, the newest: a successor takes over its precursor's thread
+		return p[0].Ticket, p[0].Audience, nil
 	}
 	m, err := s.ByMessage(ctx, lane, root)
 	if err != nil {
@@ -288,13 +289,9 @@ func (s *Service) ByMessage(ctx context.Context, lane, ref string) (MessageOf, e
 
 // View makes a ticket ready for readers.
 func (s *Service) View(ctx context.Context, t *Ticket, now time.Time, zone *time.Location) (*View, error) {
-	desk, err := s.desk(ctx, s.db, t.Desk)
+	desk, err := s.deskOf(ctx, s.db, t.Desk)
 	if err != nil {
-		var refused *Error
-		if !errors.As(err, &refused) {
-			return nil, err
-		}
-		desk = Desk{Key: t.Desk, Name: string(t.Desk)} // the desk was taken out of the configuration
+		return nil, err
 	}
 	v := &View{Ticket: *t, Desk: desk, Now: At(now), Zone: zone, Names: map[PersonID]string{}}
 	if err := s.names(ctx, v); err != nil {

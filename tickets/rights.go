@@ -144,7 +144,10 @@ func Authorize(a Actor, v Verb, t *Ticket) error {
 	if v != VerbOpen && v != VerbOpenFor && !a.Sees(t) {
 		return Refuse(NotFound)
 	}
-	if t.Owner != "" && !a.Me(t.Owner) && Rights[v]&theOwner != 0 && a.Works(t.Desk) {
+	if Rights[v]&theOwner != 0 && a.Works(t.Desk) {
+		if t.Owner == "" {
+			return Refuse(WrongState, "status", string(t.Status), "verb", string(v)) // it must be claimed first
+		}
 		return Refuse(NotYours, "by", string(t.Owner))
 	}
 	return Refuse(NotAllowed, "verb", string(v))

@@ -130,6 +130,7 @@ type work struct {
 	refusal *Error
 	jobs    []river.InsertManyParams
 	lanes   map[Time][]string // that have something to send, by when
+	noted   bool              // the request's message has been tied to a ticket
 }
 
 func (w *work) do(ctx context.Context) error {
@@ -195,8 +196,26 @@ func (w *work) repeat(ctx context.Context) error {
 		}
 		return nil
 	}
-	w.out.Events, err = loadEvents(ctx, w.tx, `SELECT `+eventColumns+` FROM events WHERE ticket_id = ? AND once = ? ORDER BY seq`, was.Ticket, w.r.Once)
-	return err
+	if w.out.Events, err = loadEvents(ctx, w.tx, `SELECT `+eventColumns+` FROM events WHERE ticket_id = ? AND once = ? ORDER BY seq`, was.Ticket, w.r.Once); err != nil {
+		return err
+	}
+	return w.repeatMore(ctx)
+}
+
+// repeatMore finds out from the events what else the first answer said.
+func (w *work) repeatMore(ctx context.Context) error {
+	if len(w.out.Events) == 0 {
+		return nil
+	}
+	first := w.out.Events[0]
+	_, opens := w.r.Command.(Open)
+	w.out.Joined = opens && first.Kind != Opened
+	if l := first.Facts.Link; l != nil && (l.Kind == Successor || l.Kind == SplitTo) {
+		var err error
+		w.out.Opened, _, err = loadTicket(ctx, w.tx, l.Ticket)
+		return err
+	}
+	return nil
 }
 
 func (w *work) decideAndSave(ctx context.Context) error {
@@ -252,11 +271,24 @@ func (w *work) decideAndSave(ctx context.Context) error {
 // scene gathers what the decision needs besides the ticket.
 func (w *work) scene(ctx context.Context, t *Ticket) (Scene, error) {
 	sc := Scene{Now: w.now, Actor: w.out.Actor}
-	desk, err := w.s.desk(ctx, w.tx, t.Desk)
+	var err error
+	if _, opens := w.r.Command.(Open); opens {
+		sc.Desk, err = w.s.desk(ctx, w.tx, t.Desk)
+	} else {
+		sc.Desk, err = w.s.deskOf(ctx, w.tx, t.Desk)
+	}
 	if err != nil {
 		return sc, err
 	}
-	sc.Desk = desk
+	if seq := about(w.r.Command); seq != 0 {
+		events, err := loadEvents(ctx, w.tx, `SELECT `+eventColumns+` FROM events WHERE ticket_id = ? AND seq = ?`, t.ID, seq)
+		if err != nil {
+			return sc, err
+		}
+		if len(events) == 1 {
+			sc.About = &events[0]
+		}
+	}
 	if p := recipient(w.r.Command); p != "" {
 		to, err := loadActor(ctx, w.tx, p)
 		switch {
@@ -266,16 +298,56 @@ func (w *work) scene(ctx context.Context, t *Ticket) (Scene, error) {
 			return sc, err
 		}
 	}
-	if id := counterpart(w.r.Command, t); id != "" && id != t.ID {
-		o, _, err := loadTicket(ctx, w.tx, id)
-		if err != nil && !sqldb.NotFound(err) {
-			return sc, err
+	sc.Other, err = w.counterpart(ctx, t)
+	return sc, err
+}
+
+// counterpart loads the other ticket that the command is about, if there is one.
+func (w *work) counterpart(ctx context.Context, t *Ticket) (*Ticket, error) {
+	id := counterpart(w.r.Command, t)
+	_, says := w.r.Command.(Say)
+	for range maxMerges {
+		if id == "" || id == t.ID {
+			break
 		}
-		sc.Other = o
-	} else if id == t.ID && id != "" {
-		sc.Other = t
+		o, _, err := loadTicket(ctx, w.tx, id)
+		if sqldb.NotFound(err) {
+			return nil, nil
+		}
+		next := mergedInto(o)
+		if err != nil || !says || next == "" {
+			return o, err
+		}
+		id = next // merged on and on: what is said goes to where the work is
 	}
-	return sc, nil
+	if id == t.ID {
+		return t, nil
+	}
+	return nil, nil
+}
+
+// maxMerges is how far a chain of merges is followed.
+const maxMerges = 16
+
+func mergedInto(t *Ticket) TicketID {
+	if t == nil {
+		return ""
+	}
+	if i := slices.IndexFunc(t.Links, func(l Link) bool { return l.Kind == MergedTo }); i >= 0 {
+		return t.Links[i].Ticket
+	}
+	return ""
+}
+
+// about is the event that a command is about; 0 for none.
+func about(c Command) int64 {
+	switch c := c.(type) {
+	case Amend:
+		return c.Seq
+	case Retract:
+		return c.Seq
+	}
+	return 0
 }
 
 func recipient(c Command) PersonID {
@@ -286,6 +358,8 @@ func recipient(c Command) PersonID {
 		return c.Expert
 	case Escalate:
 		return c.Person
+	case Open:
+		return c.For
 	}
 	return ""
 }
@@ -296,10 +370,8 @@ func counterpart(c Command, t *Ticket) TicketID {
 		return c.Into
 	case LinkTo:
 		return c.Other
-	case Unmerge:
-		if i := slices.IndexFunc(t.Links, func(l Link) bool { return l.Kind == MergedTo }); i >= 0 {
-			return t.Links[i].Ticket
-		}
+	case Unmerge, Say:
+		return mergedInto(t)
 	}
 	return ""
 }
@@ -458,6 +530,16 @@ func (s *Service) desk(ctx context.Context, q sqldb.Querier, key DeskKey) (Desk,
 		return Desk{}, Refuse(NoSuchDesk, "desk", string(key))
 	}
 	return d, nil
+}
+
+// deskOf is the desk of a ticket that is there: one that was taken out of the
+// configuration is still named, so that its tickets can be brought to an end.
+func (s *Service) deskOf(ctx context.Context, q sqldb.Querier, key DeskKey) (Desk, error) {
+	d, err := s.desk(ctx, q, key)
+	if CodeOf(err) == NoSuchDesk {
+		return Desk{Key: key, Name: string(key)}, nil
+	}
+	return d, err
 }
 
 // cachedDesk is the desk that this act has loaded already.

@@ -1,0 +1,421 @@
+package bot
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/paidan/paidan/cards"
+	"github.com/paidan/paidan/tickets"
+)
+
+// Config is what New needs.
+type Config struct {
+	Tickets *tickets.Service
+	Outbox  *tickets.Outbox
+	Sealer  *Sealer
+	Now     func() time.Time
+	Zone    *time.Location // for people whose platform tells none; nil is UTC
+	Lang    cards.Lang     // likewise
+	Emoji   map[string]string
+	Log     *slog.Logger
+	Metrics *Metrics
+	Holder  string // names this process among those that share the database
+}
+
+// Bot does what people in chat ask for, on all installs.
+type Bot struct {
+	svc     *tickets.Service
+	out     *tickets.Outbox
+	seal    *Sealer
+	now     func() time.Time
+	zone    *time.Location
+	lang    cards.Lang
+	emoji   map[string]string
+	log     *slog.Logger
+	metrics *Metrics
+	holder  string
+
+	installs map[Install]Adapter // fixed after Add
+	limits   limits
+	aside    sync.WaitGroup // what goes on after the platform has been answered
+}
+
+// New returns a bot without installs.
+func New(c Config) *Bot {
+	if c.Zone == nil {
+		c.Zone = time.UTC
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.Emoji == nil {
+		c.Emoji = DefaultEmoji
+	}
+	return &Bot{
+		svc: c.Tickets, out: c.Outbox, seal: c.Sealer, now: c.Now, zone: c.Zone, lang: c.Lang, emoji: c.Emoji,
+		log: c.Log, metrics: c.Metrics, holder: c.Holder, installs: map[Install]Adapter{}, limits: newLimits(),
+	}
+}
+
+// Add introduces an install. Call it before anything is dispatched.
+func (b *Bot) Add(i Install, a Adapter) { b.installs[i] = a }
+
+// Wait returns when everything that was begun after an answer has ended.
+func (b *Bot) Wait() { b.aside.Wait() }
+
+// hintTime bounds what is done after the platform has been answered.
+const hintTime = 15 * time.Second
+
+// after does something that the platform's answer does not wait for. It is a
+// nudge: a crash may lose it, and nobody's ticket with it.
+func (b *Bot) after(ctx context.Context, what string, f func(ctx context.Context) error) {
+	b.aside.Go(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hintTime)
+		defer cancel()
+		if err := f(ctx); err != nil {
+			b.metrics.HintFailed("any")
+			b.log.Warn("hint was not shown", "what", what, "err", err)
+		}
+	})
+}
+
+// Dispatch does what a verified request asks for. An error means that it is not
+// done, and the platform shall send it again.
+func (b *Bot) Dispatch(ctx context.Context, i Install, in Inbound) (Reply, error) {
+	out := Reply{Echo: in.Echo}
+	for _, ev := range in.Events {
+		r, err := b.one(ctx, i, ev)
+		if err != nil {
+			return Reply{}, fmt.Errorf("%s: %w", ev.Kind, err)
+		}
+		if !r.Empty() {
+			out = r
+		}
+	}
+	return out, nil
+}
+
+// one handles an event and brings what its platform cannot show in the answer
+// on its way.
+func (b *Bot) one(ctx context.Context, i Install, ev Event) (Reply, error) {
+	t := &turn{b: b, ev: ev, install: i, adapter: b.installs[i]}
+	if t.adapter == nil {
+		return Reply{}, fmt.Errorf("install %s is not known", i)
+	}
+	r, err := t.handle(ctx)
+	if err != nil {
+		return Reply{}, err
+	}
+	for _, c := range []*cards.Card{r.Card, r.Form, r.Hint} {
+		if c == nil {
+			continue
+		}
+		*c = cards.Fit(*c, t.adapter.Caps())
+		if err := b.seal.Seal(c, i.String()); err != nil {
+			return Reply{}, fmt.Errorf("seal: %w", err)
+		}
+	}
+	return t.aside(ctx, r)
+}
+
+// turn is one event being handled.
+type turn struct {
+	b       *Bot
+	ev      Event
+	install Install
+	adapter Adapter
+	actor   tickets.Actor
+	known   bool // actor has been read
+}
+
+// aside sends what the answer cannot carry and takes it out of the reply.
+func (t *turn) aside(ctx context.Context, r Reply) (Reply, error) {
+	hint, form := false, false
+	if in, ok := t.adapter.(Inliner); ok {
+		hint, form = in.Inline(t.ev.Kind)
+	}
+	if opener, ok := t.adapter.(FormOpener); ok && r.Form != nil && !form {
+		c := *r.Form
+		r.Form = nil
+		// Before the answer: the trigger is good for three seconds only.
+		if err := opener.OpenForm(ctx, t.ev.Trigger, c); err != nil {
+			t.b.metrics.HintFailed(t.install.Platform)
+			t.b.log.Warn("form was not opened", "install", t.install.String(), "err", err)
+		}
+	}
+	if hint {
+		return r, nil
+	}
+	note := r.Hint
+	if note == nil && r.Toast != "" {
+		c := cards.Hint(r.Toast, t.lang())
+		note = &c
+	}
+	if note != nil {
+		c := *note
+		r.Hint, r.Toast = nil, ""
+		t.b.after(ctx, "hint", func(ctx context.Context) error { return t.whisper(ctx, c) })
+	}
+	return r, nil
+}
+
+// whisper shows a card to the actor alone, by the best way that the platform has.
+func (t *turn) whisper(ctx context.Context, c cards.Card) error {
+	if r, ok := t.adapter.(Responder); ok && t.ev.Respond != "" {
+		err := r.Respond(ctx, t.ev.Respond, c)
+		if err == nil {
+			return nil
+		}
+		t.b.log.Info("answer address was refused, writing in private", "install", t.install.String(), "err", err)
+	}
+	if w, ok := t.adapter.(Whisperer); ok && !t.ev.Private && !t.ev.Conv.IsZero() {
+		return w.Whisper(ctx, t.ev.Conv, t.ev.User, t.ev.Thread, c)
+	}
+	to := Private(t.ev.User)
+	if t.ev.Private && !t.ev.Conv.IsZero() {
+		to = To(t.ev.Conv)
+	}
+	_, err := t.adapter.Post(ctx, to, "hint:"+t.ev.ID, c)
+	return err
+}
+
+// lane is where the event happened, as the core names it.
+func (t *turn) lane() string {
+	if t.ev.Conv.IsZero() {
+		return Private(t.ev.User).Lane()
+	}
+	if t.ev.Private {
+		return Private(t.ev.User).Lane()
+	}
+	return To(t.ev.Conv).Lane()
+}
+
+func (t *turn) once() string { return t.install.String() + "|" + t.ev.ID }
+
+// lang is the actor's language.
+func (t *turn) lang() cards.Lang {
+	for _, l := range []string{t.actor.Locale, t.ev.Locale} {
+		if l != "" {
+			return cards.LangOf(l)
+		}
+	}
+	return t.b.lang
+}
+
+// handle does one event. Refusals become sentences here; what is returned as an
+// error was not done.
+func (t *turn) handle(ctx context.Context) (Reply, error) {
+	switch t.ev.Kind {
+	case Message:
+		return t.message(ctx)
+	case Slash:
+		return t.slash(ctx)
+	case Click:
+		return t.click(ctx)
+	case Submit:
+		return t.submit(ctx)
+	case Reload:
+		return t.reload(ctx)
+	case Shortcut:
+		return t.shortcut(ctx)
+	case Reacted:
+		return t.reacted(ctx)
+	case Edited, Deleted:
+		return t.amended(ctx)
+	case Joined, Left:
+		return Reply{}, t.b.svc.Member(ctx, t.lane(), t.ev.User.String(), t.ev.Kind == Joined, t.b.now())
+	case BotAdded, BotRemoved:
+		return t.botMoved(ctx)
+	case HomeOpened:
+		t.b.after(ctx, "home", func(ctx context.Context) error { return t.home(ctx) })
+	case Renamed:
+		return Reply{}, t.introduce(ctx)
+	case Uninstalled:
+		t.b.limits.pause(t.install)
+		t.b.log.Error("install was removed by its workspace; nothing is sent there any more", "install", t.install.String())
+	}
+	return Reply{}, nil
+}
+
+// do runs a command as the event's actor. Somebody who is not known yet is
+// introduced first.
+func (t *turn) do(ctx context.Context, r tickets.Request) (tickets.Result, error) {
+	r.Account, r.Via, r.Now = t.ev.User.String(), t.lane(), t.b.now()
+	if r.Once == "" {
+		r.Once = t.once()
+	}
+	res, err := t.b.svc.Do(ctx, r)
+	if errors.Is(err, tickets.ErrNoAccount) {
+		if err := t.introduce(ctx); err != nil {
+			return res, err
+		}
+		res, err = t.b.svc.Do(ctx, r)
+	}
+	if res.Actor.Person != "" {
+		t.actor, t.known = res.Actor, true
+	}
+	return res, err
+}
+
+// who reads the actor, for what is shown to him.
+func (t *turn) who(ctx context.Context) error {
+	if t.known {
+		return nil
+	}
+	a, err := t.b.svc.ActorOf(ctx, t.ev.User.String())
+	if errors.Is(err, tickets.ErrNoAccount) {
+		if err := t.introduce(ctx); err != nil {
+			return err
+		}
+		a, err = t.b.svc.ActorOf(ctx, t.ev.User.String())
+	}
+	if err != nil {
+		return err
+	}
+	t.actor, t.known = a, true
+	return nil
+}
+
+// introduceTime bounds how long the platform is asked who somebody is while it
+// waits for our answer.
+const introduceTime = 1200 * time.Millisecond
+
+// introduce makes the event's actor known, with what his platform tells of him.
+func (t *turn) introduce(ctx context.Context) error {
+	_, err := t.b.ensure(ctx, t.adapter, t.ev.User, t.ev.UserName)
+	return err
+}
+
+func (b *Bot) ensure(ctx context.Context, a Adapter, u UserRef, name string) (tickets.PersonID, error) {
+	p := tickets.Profile{Account: u.String(), Name: name}
+	if f, ok := a.(UserFinder); ok {
+		ctx, cancel := context.WithTimeout(ctx, introduceTime)
+		defer cancel()
+		info, err := f.FindUser(ctx, u)
+		if err != nil {
+			// Who cannot be looked up is still somebody: he is introduced again later.
+			b.log.Warn("user was not found", "install", u.Install.String(), "err", err)
+		} else {
+			p.Email, p.Locale, p.Zone, p.Guest = info.Email, info.Locale, info.Zone, info.Guest
+			if info.Name != "" {
+				p.Name = info.Name
+			}
+		}
+	}
+	if p.Name == "" {
+		p.Name = u.ID
+	}
+	return b.svc.EnsureAccount(context.WithoutCancel(ctx), p, b.now())
+}
+
+// person is whose account u is.
+func (t *turn) person(ctx context.Context, u UserRef, name string) (tickets.PersonID, error) {
+	a, err := t.b.svc.AccountOf(ctx, u.String())
+	if err == nil {
+		return a.Person, nil
+	}
+	if !errors.Is(err, tickets.ErrNoAccount) {
+		return "", err
+	}
+	return t.b.ensure(ctx, t.adapter, u, name)
+}
+
+// refused turns an error into a private sentence, and passes everything that is
+// no refusal on.
+func (t *turn) refused(ctx context.Context, err error, act cards.Act) (Reply, error) {
+	var e *tickets.Error
+	if !errors.As(err, &e) {
+		return Reply{}, err
+	}
+	if err := t.who(ctx); err != nil {
+		return Reply{}, err
+	}
+	args := cards.RefusalArgs{Args: e.Args, Now: tickets.At(t.b.now()), Zone: t.b.zone, Act: act}
+	if by := tickets.PersonID(e.Args["by"]); by != "" {
+		names, err := t.b.svc.Names(ctx, by)
+		if err != nil {
+			return Reply{}, err
+		}
+		args.Name = func(p tickets.PersonID) string { return names[p] }
+	}
+	if near := parseNumber(e.Args["near"]); near != 0 {
+		if n, err := t.b.svc.Find(ctx, t.actor, near); err == nil {
+			args.Near = []tickets.Link{{Ticket: n.ID, Number: n.Number}}
+		}
+	}
+	c := cards.Refused(e.Code, args, t.lang())
+	if e.Code == tickets.NotAllowed {
+		offer, err := t.offerLink(ctx)
+		if err != nil {
+			return Reply{}, err
+		}
+		if offer != nil {
+			offer.Body = c.Body + "\n" + offer.Body
+			c = *offer
+		}
+	}
+	return Reply{Hint: &c}, nil
+}
+
+// offerLink returns a card with a code for somebody who may be known by another
+// account, and keeps what he asked for until he is.
+func (t *turn) offerLink(ctx context.Context) (*cards.Card, error) {
+	if len(t.b.installs) < 2 || t.actor.Anywhere() {
+		return nil, nil
+	}
+	ev := t.ev
+	ev.Trigger, ev.Respond = "", ""
+	act, err := json.Marshal(ev)
+	if err != nil {
+		return nil, fmt.Errorf("keep what was asked: %w", err)
+	}
+	code, err := t.b.svc.NewLinkCode(ctx, t.ev.User.String(), string(act), t.b.now())
+	if err != nil {
+		return nil, err
+	}
+	c := cards.LinkOffer(code, t.lang())
+	return &c, nil
+}
+
+// linkAccount ties the account that asked for the code to the actor, and does
+// what that account had asked for.
+func (t *turn) linkAccount(ctx context.Context, code string) (Reply, error) {
+	if err := t.who(ctx); err != nil {
+		return Reply{}, err
+	}
+	tied, ok, err := t.b.svc.UseLinkCode(ctx, t.ev.User.String(), code, t.b.now())
+	if err != nil {
+		return Reply{}, err
+	}
+	if !ok {
+		return t.refused(ctx, tickets.Refuse(tickets.BadValue, "field", "code", "why", "code"), cards.Act{})
+	}
+	t.known = false
+	if err := t.who(ctx); err != nil {
+		return Reply{}, err
+	}
+	c := cards.Linked(t.actor.Name, t.lang())
+	var ev Event
+	if tied.Act != "" && json.Unmarshal([]byte(tied.Act), &ev) == nil {
+		ev.ID = "linked:" + ev.ID
+		t.b.after(ctx, "replay after linking", func(ctx context.Context) error {
+			r, err := t.b.one(ctx, ev.User.Install, ev)
+			if err != nil || r.Hint == nil {
+				return err
+			}
+			again := &turn{b: t.b, ev: ev, install: ev.User.Install, adapter: t.b.installs[ev.User.Install]}
+			return again.whisper(ctx, *r.Hint)
+		})
+	}
+	return Reply{Hint: &c}, nil
+}
+
+// view makes a ticket ready to be shown to the actor.
+func (t *turn) view(ctx context.Context, tk *tickets.Ticket) (*tickets.View, error) {
+	return t.b.svc.View(ctx, tk, t.b.now(), t.b.zone)
+}

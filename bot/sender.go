@@ -1,0 +1,482 @@
+package bot
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/paidan/paidan/cards"
+	"github.com/paidan/paidan/tickets"
+)
+
+// The sender makes the chats true to the database. Each destination is a lane
+// in which one sender at a time works off what the outbox holds for it, in
+// order; a card is rendered when it is sent, from the newest state.
+
+const (
+	lease     = time.Minute      // of a lane; longer than anything that is done in one go
+	leaseLeft = 20 * time.Second // with less than this left, the lane is leased anew
+	sendTime  = 10 * time.Second // for one request to a platform
+	maxTries  = 12               // of one row, before it is given up: a little over an hour
+	pauseFor  = 5 * time.Minute  // for which an install that refuses us is left alone
+)
+
+// backoff is how long a lane rests after its n-th failure in a row.
+func backoff(n int) time.Duration {
+	return min(time.Second<<min(n, 10), 15*time.Minute)
+}
+
+// deliver works lanes off, each on its own.
+func (b *Bot) deliver(ctx context.Context, lanes []string) error {
+	var g errgroup.Group
+	for _, lane := range lanes {
+		g.Go(func() error { return b.drain(ctx, lane) })
+	}
+	return g.Wait()
+}
+
+// drain sends what is due in a lane until nothing is, the platform wants it
+// left alone, or somebody else is at it: whoever holds the lane sees what was
+// committed before his last look, so nothing is left lying.
+func (b *Bot) drain(ctx context.Context, lane string) error {
+	holder := b.holder + "/" + uuid.NewString()
+	for {
+		begin := b.now()
+		rows, ok, _, err := b.out.Take(ctx, lane, holder, tickets.At(begin), lease)
+		if err != nil || !ok || len(rows) == 0 {
+			return err
+		}
+		for i, r := range rows {
+			if b.now().Sub(begin) > lease-leaseLeft {
+				if err := b.out.Return(ctx, rows[i:]); err != nil {
+					return err
+				}
+				break
+			}
+			wait, err := b.sendOne(ctx, r)
+			if err != nil {
+				return err
+			}
+			if wait > 0 {
+				if err := b.out.Return(ctx, rows[i+1:]); err != nil {
+					return err
+				}
+				return b.out.Block(ctx, lane, holder, tickets.At(b.now().Add(wait)))
+			}
+		}
+	}
+}
+
+// sendOne sends a row and records it. A positive wait means that the lane must
+// rest before the row is tried again; an error is one of our own.
+func (b *Bot) sendOne(ctx context.Context, r tickets.Out) (wait time.Duration, err error) {
+	to, err := ParseLane(r.Lane)
+	if err != nil {
+		return 0, b.out.Dead(ctx, r, err.Error(), tickets.At(b.now()))
+	}
+	a := b.installs[to.Install]
+	if a == nil {
+		return 0, b.out.Dead(ctx, r, "install is not configured any more", tickets.At(b.now()))
+	}
+	if left := b.limits.blocked(to.Install, time.Now()); left > 0 {
+		if err := b.out.Return(ctx, []tickets.Out{r}); err != nil {
+			return 0, err
+		}
+		return left, nil
+	}
+	job, err := b.prepare(ctx, a, to, r)
+	if err != nil {
+		return 0, fmt.Errorf("prepare %s: %w", r.Kind, err)
+	}
+	sent, err := job.send(ctx)
+	b.metrics.Verdict(to.Install.Platform, err)
+	if err == nil {
+		if err := b.out.Done(ctx, r, sent, tickets.At(b.now())); err != nil {
+			return 0, err
+		}
+		if r.Kind == tickets.OutCard && !sent.Skip {
+			b.metrics.Visible(b.now().Sub(r.Created.Go()))
+		}
+		return 0, nil
+	}
+	return b.failed(ctx, r, to, err)
+}
+
+// failed turns a verdict into what becomes of the row.
+func (b *Bot) failed(ctx context.Context, r tickets.Out, to Dest, err error) (time.Duration, error) {
+	now := b.now()
+	log := b.log.With("install", to.Install.String(), "kind", string(r.Kind), "ticket", string(r.Ticket), "err", err)
+	var limited RateLimited
+	switch {
+	case ctx.Err() != nil:
+		return 0, ctx.Err()
+	case errors.As(err, &limited):
+		if limited.All {
+			b.limits.block(to.Install, time.Now().Add(limited.After))
+		}
+		if err := b.out.Return(ctx, []tickets.Out{r}); err != nil { // waiting is no failure
+			return 0, err
+		}
+		return max(limited.After, 100*time.Millisecond), nil
+	case errors.Is(err, ErrUnauthorized):
+		b.limits.block(to.Install, time.Now().Add(pauseFor))
+		log.Error("install refuses our credentials; nothing is sent there until they are mended")
+		if err := b.out.Return(ctx, []tickets.Out{r}); err != nil {
+			return 0, err
+		}
+		return pauseFor, nil
+	case errors.Is(err, ErrGone):
+		log.Warn("place is gone")
+		if r.PlaceID != "" && r.Kind == tickets.OutCard {
+			if err := b.out.Gone(ctx, r.PlaceID, false); err != nil {
+				return 0, err
+			}
+		}
+		return 0, b.out.Dead(ctx, r, err.Error(), tickets.At(now))
+	case errors.Is(err, ErrRejected), r.Attempts+1 >= maxTries:
+		log.Error("message was given up")
+		return 0, b.out.Dead(ctx, r, err.Error(), tickets.At(now))
+	}
+	log.Warn("message was not sent, trying again", "attempt", r.Attempts+1)
+	return backoff(r.Attempts), nil
+}
+
+// sending is one row made ready.
+type sending struct {
+	b     *Bot
+	a     Adapter
+	r     tickets.Out
+	to    Dest
+	place tickets.Place
+	t     *tickets.Ticket
+	e     *tickets.Event
+	v     *tickets.View
+}
+
+func (b *Bot) prepare(ctx context.Context, a Adapter, to Dest, r tickets.Out) (*sending, error) {
+	s := &sending{b: b, a: a, r: r, to: to}
+	var err error
+	if s.place, s.t, s.e, err = b.out.Load(ctx, r); err != nil {
+		return nil, err
+	}
+	s.v, err = b.svc.View(ctx, s.t, b.now(), b.zone)
+	return s, err
+}
+
+func (s *sending) send(ctx context.Context) (tickets.Sent, error) {
+	ctx, cancel := context.WithTimeout(ctx, 3*sendTime)
+	defer cancel()
+	switch s.r.Kind {
+	case tickets.OutCard:
+		return s.card(ctx)
+	case tickets.OutRelay:
+		return s.relay(ctx)
+	}
+	if s.e == nil {
+		return tickets.Sent{Skip: true}, nil
+	}
+	c, err := s.notice(ctx)
+	if err != nil {
+		return tickets.Sent{}, err
+	}
+	return s.post(ctx, s.to, c)
+}
+
+// lang is the language of a place: of its reader where there is one, else of
+// the group.
+func (s *sending) lang(ctx context.Context) cards.Lang {
+	locale := ""
+	if s.to.User != "" {
+		if a, err := s.b.svc.ActorOf(ctx, UserRef{s.to.Install, s.to.User}.String()); err == nil {
+			locale = a.Locale
+		}
+	} else if g, err := s.b.svc.GroupOf(ctx, s.to.Lane()); err == nil {
+		locale = g.Locale
+	}
+	if locale == "" {
+		return s.b.lang
+	}
+	return cards.LangOf(locale)
+}
+
+// card shows the ticket at a place as it is now, in place where it stands already.
+func (s *sending) card(ctx context.Context) (tickets.Sent, error) {
+	if s.place.Ref != "" && s.place.Shown >= s.t.Version {
+		return tickets.Sent{Skip: true}, nil
+	}
+	c := cards.Ticket(s.v, s.lang(ctx))
+	switch s.place.Audience {
+	case tickets.ForRequester:
+		c = cards.Receipt(s.v, s.lang(ctx))
+	case tickets.ForAlert:
+		c = cards.BreachLine(s.v, s.lang(ctx))
+	}
+	c.Version = s.t.Version
+	hash := fingerprint(c)
+	done := tickets.Sent{Ref: s.place.Ref, Root: s.place.Thread, Shown: s.t.Version, Hash: hash}
+	if s.place.Ref != "" && s.place.Hash == hash {
+		return done, nil
+	}
+	ready, err := s.ready(c)
+	if err != nil {
+		return done, err
+	}
+	if s.place.Ref != "" {
+		ref, err := s.a.Update(ctx, MessageRef(s.place.Ref), ready)
+		if !errors.Is(err, ErrGone) {
+			done.Ref = string(ref)
+			return done, err
+		}
+		// Deleted, or too old to be changed: it is shown anew, once.
+		if err := s.b.out.Gone(ctx, s.place.ID, true); err != nil {
+			return done, err
+		}
+		s.place.Ref, s.place.Hash = "", uuid.NewString()
+	}
+	to := s.to
+	to.Thread = MessageRef(s.place.Thread)
+	ref, err := s.postOnce(ctx, to, "card:"+s.place.ID+":"+s.place.Hash, ready)
+	done.Ref = string(ref)
+	if done.Root == "" {
+		done.Root = string(ref)
+	}
+	return done, err
+}
+
+// ready cuts and seals a card for this destination.
+func (s *sending) ready(c cards.Card) (cards.Card, error) {
+	c = cards.Fit(c, s.a.Caps())
+	err := s.b.seal.Seal(&c, s.to.Install.String())
+	return c, err
+}
+
+// postOnce posts, unless an earlier attempt whose answer was lost did.
+func (s *sending) postOnce(ctx context.Context, to Dest, once string, c cards.Card) (MessageRef, error) {
+	if s.r.Attempts > 0 {
+		if f, ok := s.a.(Finder); ok {
+			ref, err := f.Find(ctx, to, once)
+			if err != nil {
+				return "", fmt.Errorf("look for a lost message: %w", err)
+			}
+			if ref != "" {
+				return s.a.Update(ctx, ref, c)
+			}
+		}
+	}
+	if err := s.b.limits.wait(ctx, s.a, to); err != nil {
+		return "", err
+	}
+	return s.a.Post(ctx, to, once, c)
+}
+
+func (s *sending) post(ctx context.Context, to Dest, c cards.Card) (tickets.Sent, error) {
+	c, err := s.ready(c)
+	if err != nil {
+		return tickets.Sent{}, err
+	}
+	ref, err := s.postOnce(ctx, to, s.r.ID, c)
+	return tickets.Sent{Ref: string(ref)}, err
+}
+
+// thread is where words about the ticket go at the row's place.
+func (s *sending) thread() Dest {
+	to := s.to
+	if !s.a.Caps().Threads {
+		return to
+	}
+	to.Thread = MessageRef(s.place.Thread)
+	if to.Thread == "" {
+		to.Thread = MessageRef(s.place.Root)
+	}
+	return to
+}
+
+// relay says what somebody wrote in the thread of a place.
+func (s *sending) relay(ctx context.Context) (tickets.Sent, error) {
+	if s.e == nil {
+		return tickets.Sent{Skip: true}, nil
+	}
+	switch s.e.Kind {
+	case tickets.Amended:
+		return s.relayEdit(ctx)
+	case tickets.Attached:
+		return s.relayFiles(ctx)
+	case tickets.SolvedBy:
+		names, err := s.b.svc.Names(ctx, s.e.By)
+		if err != nil {
+			return tickets.Sent{}, err
+		}
+		c := cards.RequesterNotice(tickets.SolvedBy, s.v, names[s.e.By], s.lang(ctx))
+		if c.Ping, err = s.accounts(ctx, s.t.Requester); err != nil {
+			return tickets.Sent{}, err
+		}
+		return s.post(ctx, s.thread(), c)
+	}
+	c, err := s.words(ctx, s.e, textOf(s.e))
+	if err != nil {
+		return tickets.Sent{}, err
+	}
+	who := s.t.Owner
+	if s.place.Audience == tickets.ForRequester {
+		who = s.t.Requester
+	}
+	if c.Ping, err = s.accounts(ctx, who); err != nil {
+		return tickets.Sent{}, err
+	}
+	return s.post(ctx, s.thread(), c)
+}
+
+func textOf(e *tickets.Event) string {
+	if e.Words == nil {
+		return ""
+	}
+	if e.Words.Text != "" {
+		return e.Words.Text
+	}
+	return e.Words.Reason
+}
+
+func (s *sending) words(ctx context.Context, e *tickets.Event, text string) (cards.Card, error) {
+	names, err := s.b.svc.Names(ctx, e.By)
+	if err != nil {
+		return cards.Card{}, err
+	}
+	var files []tickets.File
+	if e.Words != nil {
+		files = e.Words.Files
+	}
+	team := ""
+	if e.Kind == tickets.Replied {
+		team = s.v.Desk.Name
+		if s.v.Team != "" {
+			team = s.v.Team
+		}
+	}
+	return cards.Relay(s.t.Number, names[e.By], team, text, files, s.lang(ctx)), nil
+}
+
+// relayEdit has what was relayed follow its source.
+func (s *sending) relayEdit(ctx context.Context) (tickets.Sent, error) {
+	refs, err := s.b.out.SentAs(ctx, s.r.Lane, s.r.Ticket, s.e.Facts.Seq)
+	if err != nil || len(refs) == 0 {
+		return tickets.Sent{Skip: true}, err
+	}
+	orig, err := s.b.svc.Event(ctx, s.r.Ticket, s.e.Facts.Seq)
+	if err != nil {
+		return tickets.Sent{}, err
+	}
+	for _, ref := range refs {
+		if d, ok := s.a.(Deleter); ok && s.e.Facts.Gone {
+			if err := d.Delete(ctx, MessageRef(ref)); err != nil && !errors.Is(err, ErrGone) {
+				return tickets.Sent{}, err
+			}
+			continue
+		}
+		c, err := s.words(ctx, &orig, textOf(s.e))
+		if err != nil {
+			return tickets.Sent{}, err
+		}
+		if c, err = s.ready(c); err != nil {
+			return tickets.Sent{}, err
+		}
+		if _, err := s.a.Update(ctx, MessageRef(ref), c); err != nil && !errors.Is(err, ErrGone) {
+			return tickets.Sent{}, err
+		}
+	}
+	return tickets.Sent{}, nil
+}
+
+// relayFiles puts the files of an event into the thread of a place.
+func (s *sending) relayFiles(ctx context.Context) (tickets.Sent, error) {
+	f, ok := s.a.(FileCarrier)
+	if !ok || s.e.Words == nil {
+		return tickets.Sent{Skip: true}, nil
+	}
+	var last MessageRef
+	for i, file := range s.e.Words.Files {
+		content, err := s.b.svc.Blob(ctx, file.Hash)
+		if err != nil {
+			return tickets.Sent{}, err
+		}
+		last, err = f.SendFile(ctx, s.thread(), fmt.Sprintf("%s.%d", s.r.ID, i), file.Name, int64(len(content)), bytes.NewReader(content))
+		if err != nil {
+			return tickets.Sent{}, err
+		}
+	}
+	return tickets.Sent{Ref: string(last)}, nil
+}
+
+// notice is what one person, or a group in one line, is told of an event.
+func (s *sending) notice(ctx context.Context) (cards.Card, error) {
+	f := s.e.Facts
+	names, err := s.b.svc.Names(ctx, s.e.By)
+	if err != nil {
+		return cards.Card{}, err
+	}
+	args := cards.NoticeArgs{By: names[s.e.By], Due: f.Until}
+	if f.Owner == "" {
+		args.Team = f.Team
+	}
+	if s.e.Words != nil {
+		args.Reason, args.Text = s.e.Words.Reason, s.e.Words.Text
+	}
+	return cards.Notice(s.e.Kind, s.v, args, s.lang(ctx)), nil
+}
+
+// accounts are a person's ids on the row's install, so that he can be notified.
+func (s *sending) accounts(ctx context.Context, p tickets.PersonID) ([]string, error) {
+	if p == "" {
+		return nil, nil
+	}
+	all, err := s.b.svc.AccountsOf(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	prefix := s.to.Install.String() + "/"
+	for _, a := range all {
+		if id, ok := strings.CutPrefix(a.Ref, prefix); ok {
+			return []string{id}, nil // one is enough to reach him
+		}
+	}
+	return nil, nil
+}
+
+// fingerprint tells whether two cards look alike: what buttons carry differs
+// with every version, and does not show.
+func fingerprint(c cards.Card) string {
+	c.Version = 0
+	plain := func(in []cards.Action) []cards.Action {
+		out := slices.Clone(in)
+		for i := range out {
+			out[i].Act.Version = 0
+		}
+		return out
+	}
+	c.Actions, c.More = plain(c.Actions), plain(c.More)
+	c.Rows = slices.Clone(c.Rows)
+	for i := range c.Rows {
+		c.Rows[i].Actions = plain(c.Rows[i].Actions)
+	}
+	c.Facts = slices.Clone(c.Facts)
+	for i := range c.Facts {
+		if a := c.Facts[i].Action; a != nil {
+			c.Facts[i].Action = &plain([]cards.Action{*a})[0]
+		}
+	}
+	b, err := json.Marshal(c)
+	if err != nil { // nothing in a card can fail to be encoded
+		panic(err)
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}

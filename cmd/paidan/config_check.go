@@ -55,6 +55,9 @@ func (c Config) Warnings() []Fault {
 	if c.Playground == "on" && !loopbackHostPort(c.Listen) {
 		f.add("playground", "is on and reachable from other machines: whoever opens it can act as anybody in it")
 	}
+	if !c.PlaygroundOn() && !c.hasPlatform() {
+		f.add("playground", "is off and no chat platform is configured: nobody can reach a desk; right would be a section slack, or playground: on")
+	}
 	if c.PublicURL == "" && c.hasPlatform() {
 		f.add("public_url", "is not set: cards carry no links back to this server")
 	}

@@ -486,19 +486,27 @@ func TestAKeyThatOthersCouldReadOrPlantIsRefused(t *testing.T) {
 }
 
 func TestWarningsNameWhatIsAllowedButRisky(t *testing.T) {
-	c, err := source{yaml: "listen: 0.0.0.0:8080\nops_listen: 0.0.0.0:9090\nplayground: on\n"}.load()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var keys []string
-	for _, w := range c.Warnings() {
-		keys = append(keys, w.Key)
-	}
-	if diff := cmp.Diff([]string{"ops_listen", "playground"}, keys); diff != "" {
-		t.Error(diff)
-	}
-	if c, _ := (source{}).load(); len(c.Warnings()) != 0 {
-		t.Errorf("the defaults warn: %v", c.Warnings())
+	for _, tt := range []struct {
+		s    source
+		want []string
+	}{
+		{source{}, nil},
+		{source{yaml: "listen: 0.0.0.0:8080\nops_listen: 0.0.0.0:9090\nplayground: on\n"}, []string{"ops_listen", "playground"}},
+		{source{yaml: "listen: 0.0.0.0:8080\n"}, []string{"playground"}},
+		{source{env: slackEnv}, []string{"public_url"}},
+		{source{env: slackEnv, yaml: "public_url: https://desk.acme.cn"}, nil},
+	} {
+		c, err := tt.s.load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var keys []string
+		for _, w := range c.Warnings() {
+			keys = append(keys, w.Key)
+		}
+		if diff := cmp.Diff(tt.want, keys); diff != "" {
+			t.Errorf("%+v: %s", tt.s, diff)
+		}
 	}
 }
 

@@ -44,7 +44,17 @@ func Fit(c Card, caps Caps) Card {
 		f.offerWhole()
 		f.fitWhole()
 	}
+	f.c.Badges, f.c.Facts, f.c.Rows = orNil(f.c.Badges), orNil(f.c.Facts), orNil(f.c.Rows)
+	f.c.Actions, f.c.More = orNil(f.c.Actions), orNil(f.c.More)
 	return f.c
+}
+
+// orNil makes no difference between what was empty and what was emptied.
+func orNil[T any](s []T) []T {
+	if len(s) == 0 {
+		return nil
+	}
+	return s
 }
 
 // fitter is one card on its way to fit.
@@ -113,7 +123,10 @@ func (c *Card) eachAction(do func(*Action)) {
 
 func (f *fitter) clean() {
 	c := &f.c
-	c.Title, c.Note, c.Alt = oneLine(c.Title), oneLine(c.Note), oneLine(c.Alt)
+	if c.Title != "" {
+		c.Title = named(c.Title)
+	}
+	c.Note, c.Alt = oneLine(c.Note), oneLine(c.Alt)
 	c.Body = block(c.Body)
 	c.Badges = nonEmpty(c.Badges)
 	for i := range c.Facts {
@@ -124,21 +137,24 @@ func (f *fitter) clean() {
 		} else {
 			fact.Value = oneLine(fact.Value)
 		}
+		if fact.Value == "" {
+			fact.Value = nameless
+		}
 	}
 	for i := range c.Rows {
-		c.Rows[i].Text, c.Rows[i].Detail = oneLine(c.Rows[i].Text), oneLine(c.Rows[i].Detail)
+		c.Rows[i].Text, c.Rows[i].Detail = named(c.Rows[i].Text), oneLine(c.Rows[i].Detail)
 	}
 	c.eachAction(func(a *Action) {
-		a.Label, a.Confirm = oneLine(a.Label), oneLine(a.Confirm)
+		a.Label, a.Confirm = named(a.Label), oneLine(a.Confirm)
 		cleanOptions(a.Options)
 	})
 	if c.Form == nil {
 		return
 	}
-	c.Form.Submit = oneLine(c.Form.Submit)
+	c.Form.Submit = named(c.Form.Submit)
 	for i := range c.Form.Inputs {
 		in := &c.Form.Inputs[i]
-		in.Label, in.Hint, in.Error = oneLine(in.Label), oneLine(in.Hint), oneLine(in.Error)
+		in.Label, in.Hint, in.Error = named(in.Label), oneLine(in.Hint), oneLine(in.Error)
 		switch in.Kind {
 		case InputText:
 			in.Value = block(in.Value)
@@ -149,9 +165,20 @@ func (f *fitter) clean() {
 	}
 }
 
+// nameless stands where a text is needed and nothing visible was written:
+// platforms refuse a card with an empty label.
+const nameless = "—"
+
+func named(s string) string {
+	if s = oneLine(s); s == "" {
+		return nameless
+	}
+	return s
+}
+
 func cleanOptions(o []Option) {
 	for i := range o {
-		o[i].Label = oneLine(o[i].Label)
+		o[i].Label = named(o[i].Label)
 	}
 }
 
@@ -272,7 +299,7 @@ func flatten(in []Action) []Action {
 			one := a
 			one.Options = nil
 			one.Act.Arg = o.Value
-			one.Label = a.Label + " " + o.Label
+			one.Label = oneLine(a.Label + " " + o.Label)
 			out = append(out, one)
 		}
 	}

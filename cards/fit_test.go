@@ -30,10 +30,14 @@ func TestHostileTextHoldsTheLimits(t *testing.T) {
 		all = slices.DeleteFunc(all, func(s string) bool { return len(s) > 10_000 })
 	}
 	for i, s := range all {
-		for _, c := range cardstest.Everywhere(s) {
+		for j, c := range cardstest.Everywhere(s) {
 			for name, caps := range platforms {
-				if len(s) > 10_000 && name != "roomy" {
-					continue // the largest are slow to build, and one platform shows what happens
+				// The largest texts take long; each meets every fourth card, and all of them meet all.
+				if len(s) > 10_000 && (name != "roomy" || (i+j)%4 != 0) {
+					continue
+				}
+				if (name == "tiny" || name == "unlimited") && (i+j)%4 != 0 {
+					continue
 				}
 				got := cards.Fit(c, caps)
 				for _, fault := range faults(got, caps) {

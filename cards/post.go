@@ -56,7 +56,7 @@ func Notice(kind tickets.Kind, v *tickets.View, e NoticeArgs, l Lang) Card {
 	case tickets.Consulted:
 		add("fact.question", snip(e.Text, bodyShown, l), true)
 		if e.Due != 0 {
-			add("in.within", when(v, e.Due, l), false)
+			add("fact.answer_by", when(v, e.Due, l), false)
 		}
 		c.Body = snip(v.Body, bodyShown, l)
 		c.Actions = []Action{primary(b.form(tickets.VerbAnswer, "do.answer")), show}

@@ -146,6 +146,12 @@ func samplesIn(l Lang) []Sample {
 	add("welcome", Welcome(l))
 	add("linked", Linked(w.fang, l))
 	add("link-offer", LinkOffer("Q7KD-2MHX", l))
+	desks := []tickets.Desk{active.Desk}
+	add("settings-unused", Settings(desks, tickets.Group{}, l))
+	add("settings-triage", Settings(desks, tickets.Group{Desk: "it", Use: "triage", Level: "standard"}, l))
+	add("settings-in-group", Settings(nil, tickets.Group{}, l))
+	add("level", LevelSet("quiet", l))
+	add("admin", AdminMade(l))
 	add("hint", Hint(OpenedLine(fresh, l), l))
 	add("refused-claimed", Refused(tickets.AlreadyClaimed, RefusalArgs{
 		Args: map[string]string{"by": string(sampleLi)}, Name: active.Name, Act: Act{Verb: tickets.VerbClaim, Ticket: active.ID}}, l))

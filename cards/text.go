@@ -11,8 +11,9 @@ import (
 // promises one. What is stored stays as it was written.
 
 const (
-	marksKept   = 8  // combining marks on one letter; more is no script but an attack
-	clusterKept = 32 // runes that are kept together when a text is cut
+	marksKept   = 8    // combining marks on one letter; more is no script but an attack
+	clusterKept = 32   // runes that are kept together when a text is cut
+	lineKept    = 4096 // bytes of a text of one line, whatever a platform allows
 	zwj         = '\u200d'
 )
 
@@ -22,7 +23,11 @@ func oneLine(s string) string {
 	if plainLine(s) {
 		return s
 	}
-	return strings.Join(strings.FieldsFunc(clean(s), blank), " ")
+	s = strings.Join(strings.FieldsFunc(clean(s, lineKept), blank), " ")
+	if s == "…" {
+		return "" // all that was left of blanks without end
+	}
+	return s
 }
 
 // blank also counts the wide and the braille spaces, with which names pretend
@@ -32,7 +37,7 @@ func blank(r rune) bool { return unicode.IsSpace(r) || r == '\u2800' || r == '\u
 // block cleans a text of several lines: \n ends lines, never more than one
 // empty line in a row, none at the ends.
 func block(s string) string {
-	s = clean(s)
+	s = clean(s, 0)
 	if !strings.Contains(s, "\n") && s == strings.TrimSpace(s) {
 		return s
 	}
@@ -67,27 +72,46 @@ func plainLine(s string) bool {
 			}
 			space = true
 			continue
-		case r > ' ' && r < 0x7f, r >= 0x4e00 && r <= 0x9fff, r >= 0xff01 && r <= 0xff5e, r == '·', r == '…':
+		case harmless(r):
 		default:
 			return false
 		}
 		space = false
 	}
-	return s == "" || !space
+	return s == "" || !space && len(s) <= lineKept
 }
 
-// clean takes invisible and dangerous characters out and makes line ends \n.
-func clean(s string) string {
+// harmless is most of what is written: ASCII and Latin letters, Han, and their punctuation.
+func harmless(r rune) bool {
+	return r > ' ' && r < 0x7f || r >= 0x4e00 && r <= 0x9fff || r >= 0xff01 && r <= 0xff5e || r >= 0x3001 && r <= 0x3020 ||
+		r >= 0xa1 && r <= 0x2af && r != 0xad || r >= 0x2010 && r <= 0x2027
+}
+
+// clean takes invisible and dangerous characters out and makes line ends \n. Of
+// a text of more than most bytes it keeps the beginning (0: all).
+func clean(s string, most int) string {
 	if plainLine(s) {
 		return s
 	}
 	var b strings.Builder
-	b.Grow(len(s))
+	if most > 0 {
+		b.Grow(min(len(s), most))
+	} else {
+		b.Grow(len(s))
+	}
 	var prev rune // last rune written
 	marks := 0
 	for i, r := range s {
 		next := i + utf8.RuneLen(r)
+		if most > 0 && b.Len()+len("…")+utf8.UTFMax > most && next < len(s) {
+			b.WriteString("…")
+			break
+		}
 		switch {
+		case r == ' ', harmless(r):
+			b.WriteRune(r)
+			prev, marks = r, 0
+			continue
 		case r == utf8.RuneError:
 			// An invalid byte takes one; RuneLen would say three.
 			if _, n := utf8.DecodeRuneInString(s[i:]); n == 1 {
@@ -214,6 +238,9 @@ func snip(s string, n int, l Lang) string {
 	s = strings.TrimSpace(s)
 	if len(s) <= n {
 		return s
+	}
+	if most := 64 * n; len(s) > most { // what lies behind cannot be shown any more
+		s = strings.ToValidUTF8(s[:most], "")
 	}
 	return cut(block(s), n, tr(l, "body.more"))
 }

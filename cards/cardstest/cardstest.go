@@ -110,6 +110,7 @@ func Everywhere(s string) []cards.Card {
 		}, cards.ZH),
 		cards.Refused(tickets.BadValue, cards.RefusalArgs{Args: map[string]string{"field": s, "label": s, "why": s}}, cards.EN),
 		cards.Refused(tickets.NoSuchTeam, cards.RefusalArgs{Args: map[string]string{"team": s}}, cards.EN),
+		cards.Settings([]tickets.Desk{v.Desk}, tickets.Group{Desk: v.Desk.Key, Use: "intake"}, cards.ZH),
 		raw(s),
 	)
 	for _, k := range []tickets.Kind{

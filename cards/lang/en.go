@@ -419,7 +419,7 @@ var en = map[string]string{
 	"linked.body":         "{name}, your account is linked. What you asked for goes on now.",
 	"linked.body_anon":    "Your account is linked. What you asked for goes on now.",
 	"offer.title":         "Please link your account first",
-	"offer.body":          "Used Paidan on another platform before? Send me this there, in private:\nlink {code}\nThe code expires soon. What you asked for goes on by itself afterwards.",
+	"offer.body":          "Used Paidan on another platform before? Send me this there, in private:\nbind {code}\nThe code expires soon. What you asked for goes on by itself afterwards.",
 	"opened.line":         "Opened #{number}",
 	"opened.respond":      "Opened #{number}, first reply by {when}",
 	"revealed.title":      "#{number} {label}",
@@ -428,7 +428,7 @@ var en = map[string]string{
 	// Help.
 	"help.title":      "How to use Paidan",
 	"help.requester":  "Mention me and say:\nnew the printer is jammed — opens a ticket\nnudge #1024 — asks for haste\nshow #1024 — how it stands\nmine — my tickets\nWhat you write in the ticket's thread adds to it. When it is done, press \"Solved\" or \"Not solved\" on its card.",
-	"help.agent":      "Working on tickets:\ntake #1024 · release why\nassign @Li why · consult @Wu question 2h\nreply text — goes to the customer; what you write in the team's thread is an internal note\nhold 2h why · resume\nescalate tier2 why · prio P1\nsolve what was done · reopen why\nmerge #988 · link #988\nopen · mine · overdue · undo",
+	"help.agent":      "Working on tickets:\ntake #1024 · release why\nassign @Li why · consult @Wu question 2h\nreply text — goes to the customer; what you write in the team's thread is an internal note\nhold 2h why · resume\nescalate tier2 why · prio P1\nsolve what was done · reopen why\nmerge into #988 · link #988\nqueue · mine · overdue · undo",
 	"help.note":       "In a ticket's thread or quote you need no number.",
 	"numbered.choose": "Reply {choices}",
 	"form.required":   "required",

@@ -30,6 +30,9 @@ func Receipt(v *tickets.View, l Lang) Card {
 		c.Body = lastReply(v, l)
 	}
 	c.Actions = receiptActions(v, l)
+	if v.Said != nil && width(v.Said.Text) > replyShown || v.Solution != nil && width(v.Solution.Text) > factShown {
+		c.More = []Action{showWhole(v.ID, v.Version, l)}
+	}
 	return c
 }
 

@@ -57,7 +57,7 @@ func samplesIn(l Lang) []Sample {
 	active, fresh := byName["active"], byName["new"]
 	add("found-active", Found(active, l))
 	add("found-closed", Found(byName["closed"], l))
-	for i, c := range Whole(byName["long"], 3000, l) {
+	for i, c := range WholeForTeam(byName["long"], 3000, l) {
 		if i < 2 {
 			add("whole-"+strconv.Itoa(i+1), c)
 		}

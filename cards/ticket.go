@@ -33,8 +33,9 @@ func Ticket(v *tickets.View, l Lang) Card {
 	return c
 }
 
-// Found answers somebody who looked a ticket up: the same card with the whole
-// description, and not collapsed when the ticket is closed.
+// Found answers somebody of the team who looked a ticket up: the same card with
+// the whole description, and not collapsed when the ticket is closed. It holds
+// what the team keeps to itself; a requester who looks gets his Receipt.
 func Found(v *tickets.View, l Lang) Card {
 	c := teamCard(v, l)
 	if finished(v.Status) {
@@ -365,15 +366,22 @@ func showWhole(id tickets.TicketID, version int64, l Lang) Action {
 	return Action{Act: Act{Verb: tickets.VerbShow, Ticket: id, Version: version, Arg: ArgWhole}, Label: tr(l, "do.whole")}
 }
 
-// Whole is everything that the ticket's card may have had no room for: fields,
-// description, last reply and solution, in as many cards as it takes with at
-// most size characters of text each (0: one card). Masked fields stay masked.
-func Whole(v *tickets.View, size int, l Lang) []Card {
+// Whole is what a card may have had no room for and what the requester may read
+// as well as the team: description, last reply and solution, in as many cards
+// as it takes with at most size characters of text each (0: one card).
+func Whole(v *tickets.View, size int, l Lang) []Card { return wholeText(v, "", size, l) }
+
+// WholeForTeam is Whole with the fields of the type, masked as on the card.
+func WholeForTeam(v *tickets.View, size int, l Lang) []Card {
 	var fields []string
 	for _, f := range v.Fields {
 		fields = append(fields, oneLine(f.Label)+": "+oneLine(f.Value))
 	}
-	text := joinBody(oneLine(v.Title), strings.Join(fields, "\n"), strings.TrimSpace(v.Body))
+	return wholeText(v, strings.Join(fields, "\n"), size, l)
+}
+
+func wholeText(v *tickets.View, fields string, size int, l Lang) []Card {
+	text := joinBody(oneLine(v.Title), fields, strings.TrimSpace(v.Body))
 	if v.Said != nil && v.Said.Text != "" {
 		text = joinBody(text, tr(l, "body.reply", "name", nameOf(v, v.Said.By, l), "when", when(v, v.Said.At, l))+"\n"+v.Said.Text)
 	}

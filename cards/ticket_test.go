@@ -117,6 +117,28 @@ func TestAReceiptTellsNoSecrets(t *testing.T) {
 		if text := cards.PlainText(cards.Receipt(v, cards.EN)); strings.Contains(text, secret) {
 			t.Errorf("%s:\n%s", name, text)
 		}
+		for _, c := range cards.Whole(v, 0, cards.EN) {
+			if text := cards.PlainText(c); strings.Contains(text, secret) {
+				t.Errorf("%s, whole:\n%s", name, text)
+			}
+		}
+	}
+}
+
+func TestWhatIsCutCanBeReadInFull(t *testing.T) {
+	v := views(cards.EN)["long"]
+	for _, c := range []cards.Card{cards.Ticket(v, cards.EN), cards.Receipt(v, cards.EN)} {
+		last := cards.Action{}
+		if n := len(c.More); n > 0 {
+			last = c.More[n-1]
+		}
+		if last.Act.Verb != tickets.VerbShow || last.Act.Arg != cards.ArgWhole {
+			t.Errorf("%q: more %q", c.Badges, labels(c.More))
+		}
+	}
+	team := cards.WholeForTeam(v, 0, cards.EN)[0].Body
+	if !strings.Contains(team, "Phone: 138****5678") || !strings.Contains(team, strings.TrimSpace(v.Said.Text)) {
+		t.Errorf("for the team: %.300q", team)
 	}
 }
 

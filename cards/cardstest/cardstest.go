@@ -129,6 +129,7 @@ func Everywhere(s string) []cards.Card {
 			out = append(out, c)
 		}
 	}
+	out = append(out, cards.Whole(v, 3000, cards.EN)[0], cards.WholeForTeam(v, 3000, cards.ZH)[0])
 	return append(out, cards.ReopenForm(v, s, cards.EN))
 }
 

@@ -14,7 +14,6 @@ CREATE TABLE people (
     email   TEXT NOT NULL DEFAULT '',
     locale  TEXT NOT NULL DEFAULT '',
     zone    TEXT NOT NULL DEFAULT '',
-    guest   BOOLEAN NOT NULL DEFAULT FALSE,
     created BIGINT NOT NULL,
     erased  BIGINT NOT NULL DEFAULT 0,
     merged  TEXT NOT NULL DEFAULT '' -- the person that this one turned out to be
@@ -27,6 +26,7 @@ CREATE TABLE accounts (
     ref    TEXT PRIMARY KEY,
     person TEXT NOT NULL REFERENCES people (id),
     name   TEXT NOT NULL DEFAULT '',
+    guest  BOOLEAN NOT NULL DEFAULT FALSE, -- an outsider there: may ask, may not work
     seen   BIGINT NOT NULL DEFAULT 0, -- when it last did something, to the hour
     asked  BIGINT NOT NULL DEFAULT 0  -- when the platform was last asked about it
 );

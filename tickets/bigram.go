@@ -12,8 +12,12 @@ import (
 // dictionary, the same answer on both databases, and words of one character are
 // found as well because single characters are indexed too.
 
-// maxTokens bounds what one ticket adds to the index.
-const maxTokens = 8_000
+// maxTokens bounds what one ticket adds to the index, maxWord how long a word
+// that is not Chinese may be, in characters; what is longer is cut.
+const (
+	maxTokens = 8_000
+	maxWord   = 40
+)
 
 // indexTokens cuts text for the index: the pairs of a run of Chinese in their
 // order, then its single characters.
@@ -71,7 +75,7 @@ func runs(s string) iter.Seq[[]rune] {
 				}
 				run = nil
 			}
-			if letter && (len(run) < 64 || han(run)) {
+			if letter && (len(run) < maxWord || han(run)) {
 				run = append(run, r)
 			}
 		}

@@ -19,7 +19,8 @@ func (s *Service) LanesOf(ctx context.Context, id TicketID) ([]Place, error) {
 // AskedBy lists the tickets that the actor asked for and that are not closed,
 // newest first.
 func (s *Service) AskedBy(ctx context.Context, a Actor, limit int) (rows []Row, more int, err error) {
-	return s.rows(ctx, limit, `SELECT `+ticketColumns+` FROM tickets WHERE requester = ? AND status NOT IN ('closed', 'archived') ORDER BY number DESC`, a.Person)
+	in, args := a.in()
+	return s.rows(ctx, limit, `SELECT `+ticketColumns+` FROM tickets WHERE requester IN `+in+` AND status NOT IN ('closed', 'archived') ORDER BY number DESC`, args...)
 }
 
 // worker is somebody who works at a desk, with how many open tickets he owns.

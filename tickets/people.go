@@ -54,7 +54,8 @@ func ensureAccount(ctx context.Context, tx *sqldb.Tx, p Profile, now Time) (Pers
 	if err != nil {
 		return "", err
 	}
-	n, err := tx.Exec(ctx, `INSERT INTO accounts (ref, person, name, seen, asked) VALUES (?, ?, ?, ?, ?) ON CONFLICT (ref) DO NOTHING`, p.Account, id, p.Name, now, now)
+	n, err := tx.Exec(ctx, `INSERT INTO accounts (ref, person, name, guest, seen, asked) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (ref) DO NOTHING`,
+		p.Account, id, p.Name, p.Guest, now, now)
 	if err != nil {
 		return "", fmt.Errorf("insert account: %w", err)
 	}
@@ -65,7 +66,10 @@ func ensureAccount(ctx context.Context, tx *sqldb.Tx, p Profile, now Time) (Pers
 }
 
 func personFor(ctx context.Context, tx *sqldb.Tx, p Profile, now Time) (PersonID, error) {
-	if p.Email != "" && !p.Guest {
+	if p.Guest {
+		p.Email = "" // who an outsider is nobody vouches for; he must not come to be taken for a member
+	}
+	if p.Email != "" {
 		var same []PersonID
 		if err := tx.Select(ctx, &same, `SELECT id FROM people WHERE email = ? AND email <> '' AND merged = '' AND erased = 0`, p.Email); err != nil {
 			return "", fmt.Errorf("find person: %w", err)
@@ -75,25 +79,30 @@ func personFor(ctx context.Context, tx *sqldb.Tx, p Profile, now Time) (PersonID
 		}
 	}
 	id := PersonID(uuid.Must(uuid.NewV7()).String())
-	_, err := tx.Exec(ctx, `INSERT INTO people (id, name, email, locale, zone, guest, created) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-		id, p.Name, p.Email, p.Locale, p.Zone, p.Guest, now)
+	_, err := tx.Exec(ctx, `INSERT INTO people (id, name, email, locale, zone, created) VALUES (?, ?, ?, ?, ?, ?)`,
+		id, p.Name, p.Email, p.Locale, p.Zone, now)
 	if err != nil {
 		return "", fmt.Errorf("insert person: %w", err)
 	}
 	return id, nil
 }
 
-// updateAccount takes over what the platform tells now. What it does not tell stays.
+// updateAccount takes over what the platform tells now. What it does not tell
+// stays, and so does a name that the person has from elsewhere.
 func updateAccount(ctx context.Context, tx *sqldb.Tx, id PersonID, p Profile, now Time) error {
-	if _, err := tx.Exec(ctx, `UPDATE accounts SET name = CASE WHEN ? = '' THEN name ELSE ? END, seen = ?, asked = ? WHERE ref = ?`,
-		p.Name, p.Name, now, now, p.Account); err != nil {
-		return fmt.Errorf("update account: %w", err)
+	if p.Guest {
+		p.Email = ""
 	}
-	_, err := tx.Exec(ctx, `UPDATE people SET name = CASE WHEN name = '' THEN ? ELSE name END, locale = CASE WHEN ? = '' THEN locale ELSE ? END,
-		zone = CASE WHEN ? = '' THEN zone ELSE ? END, email = CASE WHEN email = '' THEN ? ELSE email END, guest = ? WHERE id = ?`,
-		p.Name, p.Locale, p.Locale, p.Zone, p.Zone, p.Email, p.Guest, id)
+	_, err := tx.Exec(ctx, `UPDATE people SET name = CASE WHEN ? <> '' AND name IN ('', (SELECT a.name FROM accounts a WHERE a.ref = ?)) THEN ? ELSE name END,
+		locale = CASE WHEN ? = '' THEN locale ELSE ? END, zone = CASE WHEN ? = '' THEN zone ELSE ? END,
+		email = CASE WHEN email = '' THEN ? ELSE email END WHERE id = ?`,
+		p.Name, p.Account, p.Name, p.Locale, p.Locale, p.Zone, p.Zone, p.Email, id)
 	if err != nil {
 		return fmt.Errorf("update person: %w", err)
+	}
+	if _, err := tx.Exec(ctx, `UPDATE accounts SET name = CASE WHEN ? = '' THEN name ELSE ? END, guest = ?, seen = ?, asked = ? WHERE ref = ?`,
+		p.Name, p.Name, p.Guest, now, now, p.Account); err != nil {
+		return fmt.Errorf("update account: %w", err)
 	}
 	return nil
 }
@@ -166,7 +175,7 @@ func (s *Service) Configure(ctx context.Context, c Setup, now time.Time) error {
 		}
 		for _, q := range []string{
 			`DELETE FROM roles WHERE source = 'config'`,
-			`DELETE FROM conversations WHERE source = 'config'`,
+			`UPDATE conversations SET desk = '', use = '' WHERE source = 'config'`, // how much is said there is set in chat
 			`DELETE FROM desks`,
 		} {
 			if _, err := tx.Exec(ctx, q); err != nil {
@@ -178,7 +187,16 @@ func (s *Service) Configure(ctx context.Context, c Setup, now time.Time) error {
 				return fmt.Errorf("desk %s: %w", d.Key, err)
 			}
 		}
-		return grantAll(ctx, tx, c.Admins, EveryDesk, Admin, "config", At(now))
+		if err := grantAll(ctx, tx, c.Admins, EveryDesk, Admin, "config", At(now)); err != nil {
+			return err
+		}
+		// Who was an agent for being in a group that is no triage group any more.
+		_, err := tx.Exec(ctx, `DELETE FROM roles WHERE source NOT IN ('config', 'chat') AND NOT EXISTS (
+			SELECT 1 FROM conversations c WHERE c.lane = roles.source AND c.desk = roles.desk AND c.use = 'triage')`)
+		if err != nil {
+			return fmt.Errorf("forget members: %w", err)
+		}
+		return nil
 	})
 	s.desks.mu.Lock()
 	s.desks.desks = nil
@@ -197,9 +215,26 @@ func configurePerson(ctx context.Context, tx *sqldb.Tx, p PersonSetup, now Time)
 			id = got
 			continue
 		}
-		if _, err := tx.Exec(ctx, `INSERT INTO accounts (ref, person, name) VALUES (?, ?, ?) ON CONFLICT (ref) DO UPDATE SET person = excluded.person`, ref, id, p.Name); err != nil {
-			return fmt.Errorf("tie account: %w", err)
+		if err := tie(ctx, tx, ref, id, p.Name); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// tie makes the account id's. Whoever it belonged to turns out to be the same
+// person, with all that he asked for and owns.
+func tie(ctx context.Context, tx *sqldb.Tx, ref string, id PersonID, name string) error {
+	var was []PersonID
+	if err := tx.Select(ctx, &was, `SELECT person FROM accounts WHERE ref = ?`, ref); err != nil {
+		return fmt.Errorf("find account: %w", err)
+	}
+	if len(was) > 0 && was[0] != id {
+		return mergePeople(ctx, tx, was[0], id)
+	}
+	_, err := tx.Exec(ctx, `INSERT INTO accounts (ref, person, name) VALUES (?, ?, ?) ON CONFLICT (ref) DO NOTHING`, ref, id, name)
+	if err != nil {
+		return fmt.Errorf("tie account: %w", err)
 	}
 	return nil
 }
@@ -309,6 +344,9 @@ func (s *Service) BindGroup(ctx context.Context, account string, g Group) error 
 			return Refuse(NotAllowed, "verb", "settings")
 		}
 		if g.Desk != "" {
+			if g.Use != "intake" && g.Use != "triage" {
+				return Refuse(BadValue, "field", "use", "why", "choice")
+			}
 			if _, err := s.desk(ctx, tx, g.Desk); err != nil {
 				return err
 			}
@@ -319,7 +357,7 @@ func (s *Service) BindGroup(ctx context.Context, account string, g Group) error 
 		if err != nil {
 			return fmt.Errorf("bind group: %w", err)
 		}
-		_, err = tx.Exec(ctx, `DELETE FROM roles WHERE source = ? AND desk <> ?`, g.Lane, g.Desk)
+		_, err = tx.Exec(ctx, `DELETE FROM roles WHERE source = ? AND (desk <> ? OR ? <> 'triage')`, g.Lane, g.Desk, g.Use)
 		return err
 	})
 }
@@ -562,60 +600,4 @@ func takeCode(ctx context.Context, tx *sqldb.Tx, code, use string, now Time) (co
 		return codeRow{}, false, nil
 	}
 	return c[0], true, nil
-}
-
-// Erase forgets who a person was: the name, the addresses, the accounts, and
-// the words of everything that he wrote or that was written for him. What
-// happened stays, and the chains stay valid.
-func (s *Service) Erase(ctx context.Context, p PersonID, now time.Time) error {
-	return s.db.Tx(ctx, func(tx *sqldb.Tx) error {
-		var tickets []struct {
-			ID     TicketID `db:"id"`
-			Number int64    `db:"number"`
-		}
-		if err := tx.Select(ctx, &tickets, `SELECT id, number FROM tickets WHERE requester = ?`, p); err != nil {
-			return fmt.Errorf("find tickets: %w", err)
-		}
-		for _, q := range []string{
-			`UPDATE people SET name = '', email = '', locale = '', zone = '', erased = ? WHERE id = ?`,
-		} {
-			if _, err := tx.Exec(ctx, q, At(now), p); err != nil {
-				return fmt.Errorf("erase person: %w", err)
-			}
-		}
-		for _, q := range []string{
-			`DELETE FROM accounts WHERE person = ?`,
-			`DELETE FROM roles WHERE person = ?`,
-			`UPDATE events SET words = '', salt = '' WHERE actor = ?`,
-			`UPDATE events SET words = '', salt = '' WHERE ticket_id IN (SELECT id FROM tickets WHERE requester = ?)`,
-		} {
-			if _, err := tx.Exec(ctx, q, p); err != nil {
-				return fmt.Errorf("erase person: %w", err)
-			}
-		}
-		for _, t := range tickets {
-			if err := rebuild(ctx, tx, t.ID); err != nil {
-				return err
-			}
-			if err := writeIndex(ctx, tx, t.Number, ""); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// rebuild writes a ticket's row anew from its events.
-func rebuild(ctx context.Context, tx *sqldb.Tx, id TicketID) error {
-	events, err := loadEvents(ctx, tx, `SELECT `+eventColumns+` FROM events WHERE ticket_id = ? ORDER BY seq`, id)
-	if err != nil {
-		return err
-	}
-	t := Replay(events)
-	doc, err := json.Marshal(t)
-	if err != nil {
-		return fmt.Errorf("encode ticket %s: %w", id, err)
-	}
-	_, err = tx.Exec(ctx, `UPDATE tickets SET title = ?, doc = ? WHERE id = ?`, plain(t.Title), string(doc), id)
-	return err
 }

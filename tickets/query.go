@@ -88,15 +88,9 @@ func (s *Service) near(ctx context.Context, a Actor, number int64) (int64, error
 
 // visible is the condition under which the actor may see a row of tickets.
 func visible(a Actor) (string, []any) {
-	ids := append([]PersonID{a.Person}, a.Also...)
-	marks := strings.TrimSuffix(strings.Repeat("?, ", len(ids)), ", ")
-	var args []any
-	for range 2 {
-		for _, id := range ids {
-			args = append(args, id)
-		}
-	}
-	where := `(requester IN (` + marks + `) OR owner IN (` + marks + `)`
+	in, args := a.in()
+	args = append(args, args...)
+	where := `(requester IN ` + in + ` OR owner IN ` + in
 	var desks []string
 	for d := range a.Roles {
 		if a.Works(d) || a.Is(Auditor, d) {
@@ -116,8 +110,6 @@ func visible(a Actor) (string, []any) {
 	return where + `)`, args
 }
 
-const rowColumns = `t.number, t.id, t.desk, t.title, t.status, t.priority, t.owner, t.created, t.due, t.version, COALESCE(p.name, '') AS owner_name`
-
 type listRow struct {
 	ID        TicketID `db:"id"`
 	Number    int64    `db:"number"`
@@ -134,8 +126,7 @@ type listRow struct {
 
 func (s *Service) rows(ctx context.Context, limit int, from string, args ...any) ([]Row, int, error) {
 	var raw []listRow
-	q := `SELECT ` + rowColumns + ` FROM (` + from + ` LIMIT ?) t LEFT JOIN people p ON p.id = t.owner`
-	if err := s.db.Select(ctx, &raw, q, append(args, limit+1)...); err != nil {
+	if err := s.db.Select(ctx, &raw, from+` LIMIT ?`, append(args, limit+1)...); err != nil {
 		return nil, 0, fmt.Errorf("list tickets: %w", err)
 	}
 	more := 0
@@ -149,16 +140,28 @@ func (s *Service) rows(ctx context.Context, limit int, from string, args ...any)
 	return out, more, nil
 }
 
-const ticketColumns = `number, id, desk, title, status, priority, owner, created, due, version`
+// ticketColumns name the owner by a subquery: a join could change the order.
+const ticketColumns = `tickets.number, tickets.id, tickets.desk, tickets.title, tickets.status, tickets.priority, tickets.owner, tickets.created, tickets.due, tickets.version,
+	COALESCE((SELECT p.name FROM people p WHERE p.id = tickets.owner), '') AS owner_name`
 
 // Mine lists the tickets that the actor owns, most urgent first; when he owns
 // none and works nowhere, those he asked for. more is 1 when there are more than
 // limit.
 func (s *Service) Mine(ctx context.Context, a Actor, limit int) (rows []Row, more int, err error) {
 	if a.Anywhere() {
-		return s.rows(ctx, limit, `SELECT `+ticketColumns+` FROM tickets WHERE owner = ? AND status IN ('new', 'active', 'waiting', 'held', 'solved') ORDER BY priority, number`, a.Person)
+		in, args := a.in()
+		return s.rows(ctx, limit, `SELECT `+ticketColumns+` FROM tickets WHERE owner IN `+in+` AND status IN ('new', 'active', 'waiting', 'held', 'solved') ORDER BY priority, number`, args...)
 	}
-	return s.rows(ctx, limit, `SELECT `+ticketColumns+` FROM tickets WHERE requester = ? AND status NOT IN ('closed', 'archived') ORDER BY number DESC`, a.Person)
+	return s.AskedBy(ctx, a, limit)
+}
+
+// in is a list of all the actor's names for IN, with its arguments.
+func (a Actor) in() (string, []any) {
+	args := []any{a.Person}
+	for _, p := range a.Also {
+		args = append(args, p)
+	}
+	return `(?` + strings.Repeat(`, ?`, len(a.Also)) + `)`, args
 }
 
 // Queue lists what nobody has taken at the desks where the actor works, most
@@ -209,37 +212,6 @@ func (s *Service) atDesks(ctx context.Context, a Actor, limit int, query string,
 		all, more = all[:limit], 1
 	}
 	return all, more, nil
-}
-
-// Search lists the tickets that hold all the words, newest first, among those
-// that the actor may see.
-func (s *Service) Search(ctx context.Context, a Actor, words string, limit int) (rows []Row, more int, err error) {
-	phrases := queryPhrases(words)
-	if len(phrases) == 0 {
-		return nil, 0, nil
-	}
-	query, arg := searchQuery(s.db.SQLite(), phrases)
-	where, args := visible(a)
-	return s.rows(ctx, limit, `SELECT `+ticketColumns+` FROM tickets WHERE `+where+` AND `+query+` ORDER BY number DESC`, append(args, arg)...)
-}
-
-// searchQuery is the condition on the number of a ticket, with its argument.
-func searchQuery(sqlite bool, phrases [][]string) (query, arg string) {
-	var parts []string
-	if sqlite {
-		for _, p := range phrases {
-			parts = append(parts, `"`+strings.Join(p, `" + "`)+`"`)
-		}
-		return `number IN (SELECT rowid FROM search WHERE search MATCH ?)`, strings.Join(parts, " AND ")
-	}
-	for _, p := range phrases {
-		quoted := make([]string, len(p))
-		for i, tok := range p {
-			quoted[i] = `'` + tok + `'` // letters and digits only: see runs
-		}
-		parts = append(parts, "("+strings.Join(quoted, " <-> ")+")")
-	}
-	return `number IN (SELECT s.number FROM search s WHERE s.tokens @@ cast(? as tsquery))`, strings.Join(parts, " & ")
 }
 
 // ByThread returns the ticket whose thread the message root belongs to in a

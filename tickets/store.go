@@ -46,17 +46,18 @@ func loadEvents(ctx context.Context, q sqldb.Querier, query string, args ...any)
 }
 
 // peopleAlso is people with the ids that were merged into them.
-const peopleAlso = `SELECT q.id, q.name, q.locale, q.guest, (SELECT string_agg(m.id, ',') FROM people m WHERE m.merged = q.id) AS also FROM people q`
+const peopleAlso = `SELECT q.id, q.name, q.locale, (SELECT string_agg(m.id, ',') FROM people m WHERE m.merged = q.id) AS also FROM people q`
 
 // loadAccount reads who an account is and what he may do. It runs in the
 // deciding transaction: rights that were taken away a moment ago do not count.
 func loadAccount(ctx context.Context, q sqldb.Querier, ref string) (Actor, error) {
-	return readActor(ctx, q, `SELECT p.id, p.name, p.locale, p.guest, p.also, COALESCE(r.desk, '') AS desk, COALESCE(r.role, '') AS role
+	return readActor(ctx, q, `SELECT p.id, p.name, p.locale, a.guest, p.also, COALESCE(r.desk, '') AS desk, COALESCE(r.role, '') AS role
 		FROM accounts a JOIN (`+peopleAlso+`) p ON p.id = a.person LEFT JOIN roles r ON r.person = p.id WHERE a.ref = ?`, ref)
 }
 
 func loadActor(ctx context.Context, q sqldb.Querier, p PersonID) (Actor, error) {
-	return readActor(ctx, q, `SELECT p.id, p.name, p.locale, p.guest, p.also, COALESCE(r.desk, '') AS desk, COALESCE(r.role, '') AS role
+	return readActor(ctx, q, `SELECT p.id, p.name, p.locale, p.also, COALESCE(r.desk, '') AS desk, COALESCE(r.role, '') AS role,
+		EXISTS (SELECT 1 FROM accounts a WHERE a.person = p.id) AND NOT EXISTS (SELECT 1 FROM accounts a WHERE a.person = p.id AND NOT a.guest) AS guest
 		FROM (`+peopleAlso+`) p LEFT JOIN roles r ON r.person = p.id WHERE p.id = ?`, p)
 }
 
@@ -164,30 +165,6 @@ func (t *Ticket) nextDue() Time {
 // takes no NUL and no invalid UTF-8. Documents keep the original, escaped.
 func plain(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "")
-}
-
-// index keeps the search tokens of title, body and what the requester adds.
-func (w *work) index(ctx context.Context, t *Ticket, events []Event) error {
-	if !slices.ContainsFunc(events, func(e Event) bool { return e.Kind == Opened || e.Kind == Amended || e.Kind == SolvedBy }) {
-		return nil
-	}
-	text := t.Title + "\n" + t.Body + "\n" + strings.Join(t.Tags, "\n")
-	if t.Solution != nil {
-		text += "\n" + t.Solution.Text
-	}
-	return writeIndex(ctx, w.tx, t.Number, text)
-}
-
-func writeIndex(ctx context.Context, tx *sqldb.Tx, number int64, text string) error {
-	tokens := strings.Join(indexTokens(text), " ")
-	query := `INSERT INTO search (number, tokens) VALUES (?, to_tsvector('simple', ?)) ON CONFLICT (number) DO UPDATE SET tokens = excluded.tokens`
-	if tx.SQLite() {
-		query = `INSERT OR REPLACE INTO search (rowid, tokens) VALUES (?, ?)`
-	}
-	if _, err := tx.Exec(ctx, query, number, tokens); err != nil {
-		return fmt.Errorf("index ticket: %w", err)
-	}
-	return nil
 }
 
 // History returns all events of a ticket, oldest first, after checking their chain.

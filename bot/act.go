@@ -57,7 +57,7 @@ func (t *turn) told(ctx context.Context, c tickets.Command, res tickets.Result) 
 		}
 	}
 	if out.Empty() && (t.ev.Kind == Message || t.ev.Kind == Slash) && t.ev.ToBot && !t.shows(ctx, v.ID) {
-		card := cards.Found(v, t.lang())
+		card := t.shown(v)
 		out.Hint = &card
 	}
 	return out, nil
@@ -212,6 +212,9 @@ func (t *turn) command(ctx context.Context, in Intent, tk *tickets.Ticket) (tick
 	case tickets.VerbReply:
 		return tickets.Reply{Text: in.Text, Files: t.files()}, nil
 	case tickets.VerbRetract:
+		if t.actor.Me(tk.Requester) && !t.actor.Works(tk.Desk) {
+			return tickets.Withdraw{}, nil // 撤回 from a requester takes the ticket back
+		}
 		seq, err := t.b.svc.HeldReply(ctx, tk.ID)
 		if err == nil && seq == 0 {
 			err = tickets.Refuse(tickets.TooLate, "verb", string(tickets.VerbRetract))
@@ -548,7 +551,11 @@ func (t *turn) filled(ctx context.Context, act cards.Act) (tickets.Command, erro
 	case tickets.VerbMerge, tickets.VerbLink:
 		return t.twoTickets(ctx, Intent{Verb: act.Verb, Numbers: []int64{parseNumber(v[cards.InNumber])}})
 	case tickets.VerbTag:
-		return tickets.Tag{Add: cards.SplitTags(v[cards.InAdd]), Remove: cards.SplitTags(v[cards.InRemove])}, nil
+		var removed []string
+		if tag := v[cards.InRemove]; tag != "" {
+			removed = []string{tag} // whole: a tag may hold a space
+		}
+		return tickets.Tag{Add: cards.SplitTags(v[cards.InAdd]), Remove: removed}, nil
 	case tickets.VerbField:
 		return tickets.SetField{Key: act.Arg, Value: v[cards.InField+act.Arg]}, nil
 	case tickets.VerbType:

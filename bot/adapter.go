@@ -148,3 +148,9 @@ type Checker interface {
 type Inliner interface {
 	Inline(k Kind) (hint, form bool)
 }
+
+// Preparer asks its platform, once at start, what Verify and Decode need to
+// know: who the bot is there. A failure that wraps ErrUnauthorized is final.
+type Preparer interface {
+	Prepare(ctx context.Context) error
+}

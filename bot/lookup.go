@@ -45,7 +45,7 @@ func (t *turn) look(ctx context.Context, verb tickets.Verb, id tickets.TicketID)
 	if refusal != nil || err != nil {
 		return Reply{Hint: refusal}, err
 	}
-	c := cards.Found(v, t.lang())
+	c := t.shown(v)
 	if verb == tickets.VerbTimeline {
 		entries, err := t.b.svc.Timeline(ctx, id, 30)
 		if err != nil {
@@ -54,6 +54,15 @@ func (t *turn) look(ctx context.Context, verb tickets.Verb, id tickets.TicketID)
 		c = cards.Timeline(v, entries, t.lang())
 	}
 	return Reply{Hint: &c}, nil
+}
+
+// shown is a ticket for the actor's eyes: what the team says among itself is
+// not for the requester.
+func (t *turn) shown(v *tickets.View) cards.Card {
+	if t.actor.Works(v.Ticket.Desk) || v.HelpedBy(t.actor) || t.actor.Is(tickets.Auditor, v.Ticket.Desk) {
+		return cards.Found(v, t.lang())
+	}
+	return cards.Receipt(v, t.lang())
 }
 
 // lookClick is 查看 or 时间线 as a button; 查看全文 shows the whole text in parts.
@@ -69,7 +78,11 @@ func (t *turn) lookClick(ctx context.Context, act cards.Act) (Reply, error) {
 	if size == 0 {
 		size = 3000
 	}
-	parts := cards.Whole(v, size, t.lang())
+	whole := cards.Whole
+	if t.actor.Works(v.Ticket.Desk) {
+		whole = cards.WholeForTeam
+	}
+	parts := whole(v, size, t.lang())
 	if len(parts) == 0 {
 		return Reply{}, nil
 	}

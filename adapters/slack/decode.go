@@ -123,6 +123,9 @@ func (a *Adapter) decodeForm(form map[string]string, at time.Time) (bot.Inbound,
 		}
 		return a.decodeInteraction(doc)
 	case command:
+		if at.IsZero() {
+			at = a.now().UTC()
+		}
 		return a.decodeSlash(func(key string) string { return form[key] }, at)
 	case form["ssl_check"] == "1":
 		return bot.Inbound{Kind: "ssl_check"}, nil

@@ -125,8 +125,11 @@ func (d *document) read(depth int) error {
 	default:
 		d.nodes[me].kind, err = jsonNumber, d.number()
 	}
+	if err != nil {
+		return err
+	}
 	d.nodes[me].text = d.src[start:d.pos]
-	return err
+	return nil
 }
 
 func (d *document) children(me, depth int, object bool) error {

@@ -1,0 +1,40 @@
+// Package adapters is the table of platforms: the one place outside of a
+// platform's own folder that knows them all.
+package adapters
+
+import (
+	"fmt"
+
+	"github.com/paidan/paidan/adapters/playground"
+	"github.com/paidan/paidan/adapters/slack"
+	"github.com/paidan/paidan/bot"
+)
+
+// Installs is what is configured, by platform and name of the install.
+type Installs struct {
+	Slack      map[string]slack.Config
+	Playground map[string]playground.Config
+}
+
+// Build makes the adapters of all installs. It does no network I/O.
+func Build(in Installs, deps slack.Deps) (map[bot.Install]bot.Adapter, error) {
+	out := map[bot.Install]bot.Adapter{}
+	if err := add(out, "slack", in.Slack, func(name string, c slack.Config) (bot.Adapter, error) { c.Name = name; return slack.New(c, deps) }); err != nil {
+		return nil, err
+	}
+	if err := add(out, "playground", in.Playground, func(name string, c playground.Config) (bot.Adapter, error) { c.Name = name; return playground.New(c) }); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func add[C any](out map[bot.Install]bot.Adapter, platform string, in map[string]C, make func(string, C) (bot.Adapter, error)) error {
+	for name, c := range in {
+		a, err := make(name, c)
+		if err != nil {
+			return fmt.Errorf("%s.%s: %w", platform, name, err)
+		}
+		out[bot.Install{Platform: platform, Name: name}] = a
+	}
+	return nil
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/paidan/paidan/adapters"
+	"github.com/paidan/paidan/adapters/slack"
+	"github.com/paidan/paidan/bot"
+)
+
+// replay feeds recorded requests through Verify and Decode, by the clock of the
+// recording, and prints the events.
+func (p *program) replay(files []string) error {
+	conf, err := p.load()
+	if err != nil {
+		return err
+	}
+	installs, err := adapters.Build(adapters.Installs{Slack: conf.slackInstalls()}, slack.Deps{Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	if err != nil {
+		return err
+	}
+	var failed error
+	for _, file := range files {
+		if err := p.replayFile(installs, file); err != nil {
+			fmt.Fprintf(p.stdout, "%s: %v\n", file, err)
+			failed = errFound
+		}
+	}
+	return failed
+}
+
+func (p *program) replayFile(installs map[bot.Install]bot.Adapter, file string) error {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	d, err := bot.ReadDelivery(data)
+	if err != nil {
+		return err
+	}
+	a, ok := installs[d.Install]
+	if !ok {
+		return fmt.Errorf("install %s is not configured", d.Install)
+	}
+	plain, err := a.Verify(d.Raw, d.At)
+	if err != nil {
+		return errors.Join(err, fmt.Errorf("received %s", d.At))
+	}
+	in, err := a.Decode(d.Raw, plain)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(p.stdout, "%s: %s, %d events\n", file, in.Kind, len(in.Events))
+	enc := json.NewEncoder(p.stdout)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	for _, ev := range in.Events {
+		if err := enc.Encode(ev); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -47,12 +47,6 @@ func TestPostSaysWhatSlackMayDoWithIt(t *testing.T) {
 
 func TestFindGivesUpWhereTooMuchWasSaidSince(t *testing.T) {
 	d := newDesk(t, slacktest.Options{})
-	next, _ := capture(t, d)
-	go func() {
-		for range 10 {
-			next()
-		}
-	}()
 	for i := range findPages*200 + 1 {
 		if _, err := d.a.Post(t.Context(), d.to(), fmt.Sprint(i), cards.Card{Title: "x"}); err != nil {
 			t.Fatal(err)

@@ -269,6 +269,19 @@ func TestFormSmuggling(t *testing.T) {
 	}
 }
 
+func TestUnescapeFormIsTheStandardOne(t *testing.T) {
+	all := "%00%7f%ff%c3%a9%E2%82%AC"
+	for i := range 256 {
+		all += fmt.Sprintf("%%%02x%%%02X", i, i)
+	}
+	for _, s := range []string{"", "a", "a+b", "+", "%20", "%2", "%", "%%", "%zz", "%4", "%4g", "%g4", "a%", "a%41b+%2B", all} {
+		want, err := url.QueryUnescape(s)
+		if got, ok := unescapeForm(s); ok != (err == nil) || ok && got != want {
+			t.Errorf("%q: got %q, %v; want %q, %v", s, got, ok, want, err)
+		}
+	}
+}
+
 func manyFields() string {
 	var b strings.Builder
 	for i := range 70 {

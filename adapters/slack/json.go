@@ -63,7 +63,7 @@ func parseJSON(src string) (value, error) {
 	if !utf8.ValidString(src) || strings.IndexByte(src, 0) >= 0 {
 		return value{}, errJSON
 	}
-	d := &document{src: src, nodes: make([]node, 0, len(src)/20+8)}
+	d := &document{src: src, nodes: make([]node, 0, len(src)/14+8)}
 	if err := d.read(0); err != nil {
 		return value{}, err
 	}

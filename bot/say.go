@@ -214,7 +214,7 @@ func (t *turn) origin() tickets.Origin {
 	if t.ev.Conv.IsZero() && !t.ev.Private && t.ev.Kind != Message {
 		o.Lane = Private(t.ev.User).Lane() // from a form or a page of the bot's own
 	}
-	if !t.adapter.Caps().Threads {
+	if caps := t.adapter.Caps(); !caps.Threads || caps.OnTop {
 		return o
 	}
 	switch {

@@ -13,68 +13,23 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/paidan/paidan/cards"
 	"github.com/paidan/paidan/tickets"
 )
 
-// The sender makes the chats true to the database. Each destination is a lane
-// in which one sender at a time works off what the outbox holds for it, in
-// order; a card is rendered when it is sent, from the newest state.
+// The sender makes the chats true to the database: see lane.go for who sends
+// when. A card is rendered when it is sent, from the newest state.
 
 const (
-	lease     = time.Minute      // of a lane; longer than anything that is done in one go
-	leaseLeft = 20 * time.Second // with less than this left, the lane is leased anew
-	sendTime  = 10 * time.Second // for one request to a platform
-	maxTries  = 12               // of one row, before it is given up: a little over an hour
-	pauseFor  = 5 * time.Minute  // for which an install that refuses us is left alone
+	sendTime = 10 * time.Second // for one request to a platform
+	maxTries = 12               // of one row, before it is given up: a little over an hour
+	pauseFor = 5 * time.Minute  // for which an install that refuses us is left alone
 )
 
 // backoff is how long a lane rests after its n-th failure in a row.
 func backoff(n int) time.Duration {
 	return min(time.Second<<min(n, 10), 15*time.Minute)
-}
-
-// deliver works lanes off, each on its own.
-func (b *Bot) deliver(ctx context.Context, lanes []string) error {
-	var g errgroup.Group
-	for _, lane := range lanes {
-		g.Go(func() error { return b.drain(ctx, lane) })
-	}
-	return g.Wait()
-}
-
-// drain sends what is due in a lane until nothing is, the platform wants it
-// left alone, or somebody else is at it: whoever holds the lane sees what was
-// committed before his last look, so nothing is left lying.
-func (b *Bot) drain(ctx context.Context, lane string) error {
-	holder := b.holder + "/" + uuid.NewString()
-	for {
-		begin := b.now()
-		rows, ok, _, err := b.out.Take(ctx, lane, holder, tickets.At(begin), lease)
-		if err != nil || !ok || len(rows) == 0 {
-			return err
-		}
-		for i, r := range rows {
-			if b.now().Sub(begin) > lease-leaseLeft {
-				if err := b.out.Return(ctx, rows[i:]); err != nil {
-					return err
-				}
-				break
-			}
-			wait, err := b.sendOne(ctx, r)
-			if err != nil {
-				return err
-			}
-			if wait > 0 {
-				if err := b.out.Return(ctx, rows[i+1:]); err != nil {
-					return err
-				}
-				return b.out.Block(ctx, lane, holder, tickets.At(b.now().Add(wait)))
-			}
-		}
-	}
 }
 
 // sendOne sends a row and records it. A positive wait means that the lane must
@@ -211,12 +166,12 @@ func (s *sending) lang(ctx context.Context) cards.Lang {
 
 // card shows the ticket at a place as it is now, in place where it stands already.
 func (s *sending) card(ctx context.Context) (tickets.Sent, error) {
-	if s.place.Ref != "" && s.place.Shown >= s.t.Version {
-		return tickets.Sent{Skip: true}, nil
-	}
 	c := cards.Ticket(s.v, s.lang(ctx))
 	switch s.place.Audience {
 	case tickets.ForRequester:
+		if err := s.hideHeld(ctx); err != nil {
+			return tickets.Sent{}, err
+		}
 		c = cards.Receipt(s.v, s.lang(ctx))
 	case tickets.ForAlert:
 		c = cards.BreachLine(s.v, s.lang(ctx))
@@ -251,6 +206,19 @@ func (s *sending) card(ctx context.Context) (tickets.Sent, error) {
 		done.Root = string(ref)
 	}
 	return done, err
+}
+
+// hideHeld keeps a reply that can still be taken back off the requester's card.
+// When it is sent, the card is shown anew.
+func (s *sending) hideHeld(ctx context.Context) error {
+	if s.v.Said == nil {
+		return nil
+	}
+	held, err := s.b.svc.HeldReply(ctx, s.t.ID)
+	if held != 0 && held <= s.v.Said.Seq {
+		s.v.Said = nil
+	}
+	return err
 }
 
 // ready cuts and seals a card for this destination.
@@ -291,7 +259,7 @@ func (s *sending) post(ctx context.Context, to Dest, c cards.Card) (tickets.Sent
 // thread is where words about the ticket go at the row's place.
 func (s *sending) thread() Dest {
 	to := s.to
-	if !s.a.Caps().Threads {
+	if caps := s.a.Caps(); !caps.Threads || caps.OnTop && s.place.Audience == tickets.ForRequester {
 		return to
 	}
 	to.Thread = MessageRef(s.place.Thread)

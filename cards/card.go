@@ -173,6 +173,7 @@ type Caps struct {
 	Menus        bool
 	Forms        bool
 	Threads      bool
+	OnTop        bool // what is for a requester stands in the group itself, although there are threads
 	Edits        bool // a posted card can be changed in place
 	PrivateNotes bool // a note in a group that one person sees
 }

@@ -120,6 +120,15 @@ func (o *Outbox) done(ctx context.Context, tx *sqldb.Tx, r Out, s Sent, now Time
 			return err
 		}
 	}
+	if r.Kind == OutRelay && r.PlaceID != "" {
+		// The place's card may speak of what has been said there now. Its lane is
+		// being worked at this moment, so nobody has to be woken.
+		_, err := tx.Exec(ctx, `INSERT INTO outbox (id, lane, kind, ticket_id, place_id, seq, due, created) VALUES (?, ?, 'card', ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+			uuid.Must(uuid.NewV7()).String(), r.Lane, r.Ticket, r.PlaceID, r.Seq, now, now)
+		if err != nil {
+			return fmt.Errorf("insert refresh: %w", err)
+		}
+	}
 	_, err := tx.Exec(ctx, `UPDATE outbox SET state = 'done', done = ?, ref = ?, error = '' WHERE id = ?`, now, s.Ref, r.ID)
 	return err
 }
@@ -171,6 +180,20 @@ func (o *Outbox) Block(ctx context.Context, lane, holder string, until Time) err
 		}
 		return o.wake(ctx, tx, until, lane)
 	})
+}
+
+// Renew moves the end of the holder's lease. It reports whether he still has it.
+func (o *Outbox) Renew(ctx context.Context, lane, holder string, until Time) (bool, error) {
+	ours := false
+	err := o.db.Tx(ctx, func(tx *sqldb.Tx) error {
+		n, err := tx.Exec(ctx, `UPDATE lanes SET until = ? WHERE lane = ? AND holder = ?`, until, lane, holder)
+		if err != nil {
+			return fmt.Errorf("renew lease: %w", err)
+		}
+		ours = n == 1
+		return nil
+	})
+	return ours, err
 }
 
 // Release ends the holder's lease.

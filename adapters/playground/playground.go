@@ -188,7 +188,7 @@ func (a *Adapter) Install() bot.Install { return a.install }
 func (a *Adapter) Caps() cards.Caps {
 	return cards.Caps{
 		Buttons: 5, MenuOptions: 100, Label: 40, Title: 120, Text: 8000, Facts: 30, Rows: 50, Total: 40000, Blocks: 200,
-		Menus: true, Forms: true, Threads: true, Edits: true, PrivateNotes: true,
+		Menus: true, Forms: true, Threads: true, OnTop: true, Edits: true, PrivateNotes: true,
 	}
 }
 

@@ -90,7 +90,10 @@ func (d *desk) handle(ctx context.Context, r *room, ev bot.Event) (bot.Reply, er
 			return bot.Reply{}, d.open(ctx, r, ev, rest)
 		case "慢":
 			d.mu.Unlock()
-			<-d.late
+			select {
+			case <-d.late:
+			case <-ctx.Done():
+			}
 			d.mu.Lock()
 			return bot.Reply{Hint: &cards.Card{Title: "终于好了"}}, nil
 		}
@@ -320,9 +323,6 @@ func TestNothingThatPeopleWriteBecomesMarkup(t *testing.T) {
 		if _, err := r.SendFile(t.Context(), bot.To(conv("g-east")), "", evil, 1, strings.NewReader("x")); err != nil {
 			t.Fatal(err)
 		}
-		if err := r.PublishHome(t.Context(), user("wangfang"), c); err != nil {
-			t.Fatal(err)
-		}
 		r.post("say", map[string]any{"as": "lisi", "conv": "g-east", "text": evil})
 		p.WaitText(testid("text"), evil)
 		p.WaitText(testid("card-title"), evil)
@@ -338,6 +338,10 @@ func TestNothingThatPeopleWriteBecomesMarkup(t *testing.T) {
 			t.Errorf("%d elements were made of what people wrote", n)
 		}
 		p.Click(testid("nav-home"))
+		p.WaitText(testid("home-card"), "工作台")
+		if err := r.PublishHome(t.Context(), user("wangfang"), c); err != nil {
+			t.Fatal(err)
+		}
 		p.WaitText(testid("home-card"), evil)
 	})
 }
@@ -407,5 +411,27 @@ func TestWhatIsWrittenCanBeChangedAndDeleted(t *testing.T) {
 		p.Click(testid("menu-item", `[data-label="删除"]`))
 		p.Click(testid("confirm-ok"))
 		p.WaitFor(testid("welcome"))
+	})
+}
+
+func TestEarlierMessagesAreFetched(t *testing.T) {
+	withPage(t, 1280, 800, func(t *testing.T, r *room, d *desk, p *browsertest.Page) {
+		for i := range 130 {
+			if _, err := r.Post(t.Context(), bot.To(conv("g-east")), "", cards.Card{Title: fmt.Sprintf("card %03d", i)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.WaitText(testid("card-title"), "card 129")
+		p.Reload()
+		p.WaitText(testid("card-title"), "card 129")
+		for _, want := range []int{120, 130} {
+			p.Eval(`document.querySelector('#scroll').scrollTop = 0`, nil)
+			p.Click(testid("earlier"))
+			p.Wait("more is there", fmt.Sprintf(`document.querySelectorAll('#stream [data-testid="card"]').length === %d`, want))
+		}
+		p.WaitGone(testid("earlier"))
+		if first := p.Text("#stream > .msg:nth-child(2) h4"); first != "card 000" {
+			t.Errorf("the first is %q", first)
+		}
 	})
 }

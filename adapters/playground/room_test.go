@@ -655,3 +655,33 @@ func (r *room) get(path string, header http.Header) *http.Response {
 	res.Body.Close()
 	return res
 }
+
+func TestAnEventThatIsNeverAcceptedIsSetAside(t *testing.T) {
+	ticketstest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		seen := make(chan string, 100)
+		r := open(t, db, func(_ context.Context, _ *room, ev bot.Event) (bot.Reply, error) {
+			seen <- ev.Text
+			if ev.Text == "poison" {
+				return bot.Reply{}, bot.ErrFrame
+			}
+			return bot.Reply{}, nil
+		})
+		if out := r.post("say", map[string]any{"as": "lisi", "conv": "g-desk", "text": "poison"}); !out.Pending {
+			t.Errorf("got %+v", out)
+		}
+		r.post("say", map[string]any{"as": "lisi", "conv": "g-desk", "text": "after"})
+		n := 0
+		for text := range seen {
+			if text == "after" {
+				break
+			}
+			n++
+		}
+		if n != 5 {
+			t.Errorf("it was tried %d times", n)
+		}
+		if f := r.Check(t.Context()); len(f) != 1 || f[0].OK || !f[0].Warn {
+			t.Errorf("Check: %+v", f)
+		}
+	})
+}

@@ -74,7 +74,7 @@ func Start(t testing.TB) *Browser {
 	cmd := exec.Command(path, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-extensions",
 		"--disable-background-timer-throttling", "--disable-renderer-backgrounding", "--hide-scrollbars", "--mute-audio",
-		"--lang=zh-CN", "--user-data-dir="+dir, "--remote-debugging-port=0", "about:blank")
+		"--lang=zh-CN", "--accept-lang=zh-CN,zh", "--user-data-dir="+dir, "--remote-debugging-port=0", "about:blank")
 	cmd.Env = append(os.Environ(), "LANGUAGE=zh_CN")
 	stderr, err := cmd.StderrPipe()
 	if err != nil {

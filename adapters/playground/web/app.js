@@ -44,7 +44,7 @@ function h(tag, props, ...children) {
 
 const icons = {
   back: 'M15 5l-7 7 7 7', close: 'M6 6l12 12M18 6L6 18', send: 'M4 12l16-8-6 16-3-7z', clip: 'M8 12l6-6a3 3 0 0 1 5 5l-8 8a5 5 0 0 1-7-7l8-8',
-  ticket: 'M4 7h16v3a2 2 0 0 0 0 4v3H4v-3a2 2 0 0 0 0-4zM14 7v2M14 11v2M14 15v2', dots: 'M5 12h.01M12 12h.01M19 12h.01', reply: 'M4 5h16v11H10l-4 4v-4H4z',
+  ticket: 'M4 7h16v3a2 2 0 0 0 0 4v3H4v-3a2 2 0 0 0 0-4zM14 7v2M14 11v2M14 15v2', dots: 'M5.500 11.500v1M12 11.500v1M18.500 11.500v1', reply: 'M4 5h16v11H10l-4 4v-4H4z',
   down: 'M6 9l6 6 6-6', clock: 'M12 3a9 9 0 1 0 0 18a9 9 0 0 0 0-18M12 7v5l3 2', file: 'M7 3h7l5 5v13H7zM14 3v5h5', home: 'M4 11l8-7 8 7v9h-5v-6H9v6H4z', lock: 'M6 11h12v9H6zM8.500 11V8a3.500 3.500 0 0 1 7 0v3',
   group: 'M9 11a3 3 0 1 0 0-6a3 3 0 0 0 0 6M3 19c0-3.500 3-5 6-5s6 1.500 6 5M16 5.500a3 3 0 0 1 0 5M18 14.500c2 .700 3 2.300 3 4.500',
 };
@@ -609,11 +609,10 @@ function tools(m, inThread) {
     ...(m.author === S.me && m.text ? [{ label: t('edit'), pick: () => edit(m) }] : []),
     ...(m.author === S.me ? [{ label: t('del'), style: 'danger', pick: () => confirmed(t('delSure'), () => perform(() => post('delete', { message: m.id })), true) }] : []),
   ]);
-  const hasMenu = Boolean(m.author) || narrow();
   return h('div', { class: 'tools', role: 'group', 'aria-label': t('messageMenu') },
     reactions.map(([name, sign]) => h('button', { class: 'wide-only', testid: 'react-' + name, 'aria-label': t('react', { name }), title: name, onclick: (ev) => react(m, name, !mine(name), ev.currentTarget) }, sign)),
     !inThread && h('button', { class: 'wide-only', testid: 'thread-open', 'aria-label': t('replyHere'), title: t('replyHere'), onclick: () => openThread(m.id) }, icon('reply')),
-    h('button', { class: m.author ? '' : 'narrow-only', testid: 'tools-menu', 'aria-label': t('messageMenu'), title: t('messageMenu'), 'aria-haspopup': 'menu', onclick: menu, hidden: !hasMenu && !m.author ? undefined : false }, icon('dots')));
+    h('button', { class: m.author ? '' : 'narrow-only', testid: 'tools-menu', 'aria-label': t('messageMenu'), title: t('messageMenu'), 'aria-haspopup': 'menu', onclick: menu }, icon('dots')));
 }
 
 const narrow = () => matchMedia('(max-width: 720px)').matches;
@@ -649,7 +648,7 @@ function drawCard(c, ctx) {
   return h('article', { class: 'card', testid: 'card', data: { tone: c.tone || 'plain', ticket: c.ticket || '', version: c.version || 0 } },
     (c.title || (c.badges || []).length > 0) && h('header', {},
       c.title && h('h4', { testid: 'card-title' }, c.title),
-      (c.ping || []).includes(S.me) && h('span', { class: 'badge ping' }, t('atYou')),
+      (c.ping || []).includes(S.me) && h('span', { class: 'badge ping', testid: 'badge' }, t('atYou')),
       (c.badges || []).map((b) => h('span', { class: 'badge', testid: 'badge' }, b))),
     (c.facts || []).length > 0 && h('dl', { class: 'facts' }, c.facts.map((f) => h('div', { class: f.wide ? 'wide' : '', testid: 'fact' },
       h('dt', {}, f.label), h('dd', {}, f.value, f.action && button(f.action, ctx, 'small', 'fact-action'))))),
@@ -750,7 +749,7 @@ document.addEventListener('scroll', (ev) => { if (ev.target !== $('menu')) close
 // ---------------------------------------------------------------- dialogs
 
 function dialog(testid, cls, ...children) {
-  const d = h('dialog', { testid, class: cls, onclose: () => d.remove(), onclick: (ev) => { if (ev.target === d && !d.dataset.dirty) d.close(); } }, ...children);
+  const d = h('dialog', { testid, class: cls, onclose: () => { document.body.append(toasts); d.remove(); }, onclick: (ev) => { if (ev.target === d && !d.dataset.dirty) d.close(); } }, ...children);
   document.body.append(d);
   d.showModal();
   return d;
@@ -830,7 +829,7 @@ function openForm(c, ctx) {
       if (i.reload) el.addEventListener('change', reload);
       el.addEventListener('input', () => { d.dataset.dirty = '1'; });
       const label = h('label', { for: id }, i.label, i.required ? h('span', { class: 'star', 'aria-hidden': 'true' }, ' *') : i.kind !== 'check' && h('small', {}, ' ' + t('optional')));
-      return h('div', { class: 'field ' + i.kind }, i.kind === 'check' ? [el, label] : [label, el],
+      return h('div', { class: 'field kind-' + i.kind }, i.kind === 'check' ? [el, label] : [label, el],
         h('small', { class: 'hint', id: id + '-hint' }, i.hint || ''),
         h('p', { class: 'error', id: id + '-error', testid: 'error-' + i.name, role: 'alert', hidden: true }));
     }));
@@ -874,17 +873,19 @@ function openForm(c, ctx) {
   fields.querySelector('input:not([type="checkbox"]), textarea, select')?.focus();
 }
 
+const toasts = $('toasts');
+
 function toast(text, cls) {
   const el = h('div', { class: 'toast ' + (cls || ''), testid: 'toast' }, text);
-  $('toasts').append(el);
-  while ($('toasts').children.length > 3) $('toasts').firstElementChild.remove();
   // A modal dialog covers everything outside of it.
-  const top = [...document.querySelectorAll('dialog[open]')].pop();
-  (top || document.body).append($('toasts'));
+  const top = [...document.querySelectorAll('dialog[open]')].pop() || document.body;
+  if (toasts.parentElement !== top) top.append(toasts);
+  toasts.append(el);
+  while (toasts.children.length > 3) toasts.firstElementChild.remove();
   setTimeout(() => {
     el.classList.add('out');
     setTimeout(() => el.remove(), 400);
-  }, 4500 + text.length * 40);
+  }, 3000 + text.length * 50);
 }
 
 // ---------------------------------------------------------------- threads
@@ -922,7 +923,7 @@ function drawThread(toEnd) {
 function chips(thread) {
   const c = conv(S.place);
   const list = words[S.lang].chips[kindOf(S.me) + (thread ? 'Thread' : '')];
-  return list.map((w) => (c.private && !thread ? w : t('prefix') + w));
+  return list.map((w) => (w[0] === '~' ? w.slice(1) : c.private ? w : t('prefix') + w)); // ~ is said to people, not to the bot
 }
 
 function composer(key, thread) {

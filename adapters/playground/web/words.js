@@ -27,7 +27,7 @@ const zh = {
   bots: '工单', prefix: '@工单 ',
   chips: {
     customer: ['建单 ERP 登录不了,提示 E07', '催单', '我的', '帮助'], agent: ['待接', '我的', '超时', '帮助'], lead: ['待接', '超时', '我的', '帮助'], manager: ['超时', '待接', '帮助'],
-    agentThread: ['接单', '回复 请重启后再试一次', '挂起 2h 等配件', '解决 已重置账号'], customerThread: ['催单', '还是不行'], leadThread: ['优先级 P1', '升级 二线', '解决 已处理'], managerThread: ['查'],
+    agentThread: ['接单', '回复 请重启后再试一次', '挂起 2h 等配件', '解决 已重置账号'], customerThread: ['催单', '~还是不行'], leadThread: ['优先级 P1', '升级 二线', '解决 已处理'], managerThread: ['查'],
   },
 };
 
@@ -57,7 +57,7 @@ const en = {
   bots: 'ticket', prefix: '@ticket ',
   chips: {
     customer: ['new ERP login fails with E07', 'nudge', 'mine', 'help'], agent: ['open', 'mine', 'overdue', 'help'], lead: ['open', 'overdue', 'mine', 'help'], manager: ['overdue', 'open', 'help'],
-    agentThread: ['take', 'reply please restart and try again', 'hold 2h waiting for parts', 'solve account was reset'], customerThread: ['nudge', 'still broken'], leadThread: ['prio P1', 'solve done'], managerThread: ['show'],
+    agentThread: ['take', 'reply please restart and try again', 'hold 2h waiting for parts', 'solve account was reset'], customerThread: ['nudge', '~still broken'], leadThread: ['prio P1', 'solve done'], managerThread: ['show'],
   },
 };
 

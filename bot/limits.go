@@ -70,20 +70,39 @@ func (l limits) limiter(key string, r rate.Limit, burst int) *rate.Limiter {
 	return have
 }
 
-// wait returns when a post to a destination is in keeping with its pace.
+// patience is how long a sender waits for its turn; when it would be longer the
+// lane rests, so that the sender is free for others.
+const patience = 500 * time.Millisecond
+
+// wait returns nil when a post to a destination is in keeping with its pace, and
+// RateLimited when that will be so only later.
 func (l limits) wait(ctx context.Context, a Adapter, to Dest) error {
 	p, ok := a.(Paced)
 	if !ok {
 		return nil
 	}
 	pace := p.Pace()
-	if pace.Conv > 0 {
-		if err := l.limiter(to.Lane(), pace.Conv, pace.Burst).Wait(ctx); err != nil {
-			return err
-		}
+	if err := l.turn(ctx, to.Lane(), pace.Conv, pace.Burst); err != nil {
+		return err
 	}
-	if pace.Install > 0 {
-		return l.limiter(to.Install.String(), pace.Install, pace.Burst*10).Wait(ctx)
+	return l.turn(ctx, to.Install.String(), pace.Install, pace.Burst*10)
+}
+
+func (l limits) turn(ctx context.Context, key string, r rate.Limit, burst int) error {
+	if r <= 0 {
+		return nil
 	}
-	return nil
+	turn := l.limiter(key, r, burst).Reserve()
+	delay := turn.Delay()
+	if delay > patience {
+		turn.Cancel()
+		return RateLimited{After: delay}
+	}
+	select {
+	case <-time.After(delay):
+		return nil
+	case <-ctx.Done():
+		turn.Cancel()
+		return ctx.Err()
+	}
 }

@@ -1,8 +1,10 @@
 package slack
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -49,6 +51,88 @@ func sampleCards() map[string]cards.Card {
 		"hint":      {Body: "没有 #1042,你是否指 #1024?", Actions: []cards.Action{{Label: "是", Token: "y"}, {Label: "取消", Token: "n"}}},
 		"error":     {Tone: cards.Alarm, Title: "不行", Body: "已由 张三 接单"},
 		"closed":    {Tone: cards.Gone, Title: "#9 已关闭", Actions: []cards.Action{{Label: "重开", Token: "o"}}},
+	}
+}
+
+// houseCards are the cards that the program shows, as they leave it: cut to
+// Slack's limits, with a token on everything that can be pressed.
+func houseCards(token func(a *cards.Act) string) (shown, forms map[string]cards.Card) {
+	caps := (&Adapter{}).Caps()
+	shown, forms = map[string]cards.Card{}, map[string]cards.Card{}
+	seal := func(list []cards.Action) []cards.Action {
+		list = slices.Clone(list)
+		for i := range list {
+			if list[i].URL == "" {
+				list[i].Token = token(&list[i].Act)
+			}
+		}
+		return list
+	}
+	for _, s := range cards.Samples() {
+		c := cards.Fit(s.Card, caps)
+		c.Actions, c.More = seal(c.Actions), seal(c.More)
+		c.Rows = slices.Clone(c.Rows)
+		for i := range c.Rows {
+			c.Rows[i].Actions = seal(c.Rows[i].Actions)
+		}
+		c.Facts = slices.Clone(c.Facts)
+		for i, f := range c.Facts {
+			if f.Action != nil {
+				a := *f.Action
+				a.Token = token(&a.Act)
+				c.Facts[i].Action = &a
+			}
+		}
+		if c.Form == nil {
+			shown[s.Name] = c
+			continue
+		}
+		form := *c.Form
+		form.Token = token(&form.Act)
+		c.Form = &form
+		forms[s.Name] = c
+	}
+	return shown, forms
+}
+
+// wordToken is a token for people to read in golden files.
+func wordToken(a *cards.Act) string {
+	return strings.Trim(fmt.Sprintf("%s.%s.%d.%s", a.Verb, cut(string(a.Ticket), 12), a.Version, cut(a.Arg, 20)), ".")
+}
+
+// TestHouseCards draws every card of the program.
+func TestHouseCards(t *testing.T) {
+	shown, forms := houseCards(wordToken)
+	if len(shown) < 20 || len(forms) < 3 {
+		t.Fatalf("only %d cards and %d forms", len(shown), len(forms))
+	}
+	for name, c := range shown {
+		text, blocks := message(c)
+		b := indent(t, map[string]any{"text": text, "blocks": blocks})
+		raw := indent(t, blocks)
+		if says := slacktest.CheckBlocks("message", raw); len(says) > 0 {
+			t.Errorf("%s: %q", name, says)
+		}
+		for _, list := range [][]cards.Action{c.Actions, c.More} {
+			for _, a := range list {
+				if a.URL == "" && !bytes.Contains(raw, []byte(a.Token)) {
+					t.Errorf("%s: %q cannot be pressed", name, a.Label)
+				}
+			}
+		}
+		golden(t, filepath.Join("testdata/cards/house", fileName(name)), b)
+	}
+	for name, c := range forms {
+		view, err := modal(c, origin{})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		b := indent(t, view)
+		if says := slacktest.CheckView(b); len(says) > 0 {
+			t.Errorf("%s: %q", name, says)
+		}
+		golden(t, filepath.Join("testdata/cards/house", "form-"+fileName(name)), b)
 	}
 }
 

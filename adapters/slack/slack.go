@@ -20,6 +20,7 @@ import (
 
 	"github.com/paidan/paidan/bot"
 	"github.com/paidan/paidan/cards"
+	"github.com/paidan/paidan/internal/httpx"
 )
 
 // Platform is the name of this platform in installs and paths.
@@ -42,7 +43,7 @@ type Config struct {
 
 // Deps are what an adapter needs from the program.
 type Deps struct {
-	HTTP *http.Client     // outgoing; nil = a client with a timeout of 20 s
+	HTTP *http.Client     // outgoing; nil = one of httpx with a timeout of 20 s
 	Log  *slog.Logger     // nil = slog.Default()
 	Now  func() time.Time // nil = time.Now
 }
@@ -189,10 +190,14 @@ func New(c Config, deps Deps) (*Adapter, error) {
 	if a.now == nil {
 		a.now = time.Now
 	}
-	client := http.Client{Timeout: 20 * time.Second}
-	if deps.HTTP != nil {
-		client = *deps.HTTP
+	if deps.HTTP == nil {
+		o := httpx.Options{Timeout: 20 * time.Second, MaxBody: -1} // files have no cap here: the caller reads no more than it wants
+		if loopback(base.Hostname()) {
+			o.AllowHosts = []string{base.Host}
+		}
+		deps.HTTP = httpx.New(o)
 	}
+	client := *deps.HTTP
 	// A token never follows a redirect, whatever the program's client does.
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	a.http = &client

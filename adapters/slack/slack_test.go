@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -149,6 +150,9 @@ func TestConformance(t *testing.T) {
 	for code, want := range codes {
 		verdicts = append(verdicts, adaptertest.Verdict{Name: code, Break: refused("chat.postMessage", code), Want: want})
 	}
+	drawn := sampleCards()
+	house, _ := houseCards(wordToken)
+	maps.Copy(drawn, house)
 	adaptertest.Run(t, adaptertest.Harness{
 		New: func(t *testing.T) *adaptertest.Bench {
 			now := time.Now()
@@ -218,7 +222,7 @@ func TestConformance(t *testing.T) {
 		},
 		Verdicts: verdicts,
 		Secrets:  []string{slacktest.BotToken, slacktest.AppToken, slacktest.SigningSecret},
-		Cards:    sampleCards(),
+		Cards:    drawn,
 		Live:     live,
 	})
 }

@@ -264,10 +264,7 @@ func (s *Server) serveLink(w http.ResponseWriter, r *http.Request) {
 		}
 		l.mu.Unlock()
 	}
-	s.mu.Lock()
-	s.sockets = slices.DeleteFunc(s.sockets, func(other *link) bool { return other == l })
-	s.mu.Unlock()
-	l.close()
+	s.remove(l)
 	pinging.Wait()
 }
 
@@ -321,8 +318,16 @@ func (s *Server) CutSockets() {
 	links := slices.Clone(s.sockets)
 	s.mu.Unlock()
 	for _, l := range links {
-		l.close()
+		s.remove(l)
 	}
+}
+
+// remove ends a connection; nothing is sent over it any more.
+func (s *Server) remove(l *link) {
+	s.mu.Lock()
+	s.sockets = slices.DeleteFunc(s.sockets, func(other *link) bool { return other == l })
+	s.mu.Unlock()
+	l.close()
 }
 
 func (s *Server) newest() *link {
@@ -360,6 +365,7 @@ func (s *Server) overSocket(kind, envelope string, payload []byte, attempt int, 
 	l.acks[id] = got
 	l.mu.Unlock()
 	if err := l.send(o); err != nil {
+		s.remove(l)
 		return Answer{Kind: kind, Err: err}
 	}
 	select {

@@ -23,9 +23,7 @@ const queueHouse = "house"
 
 // AddWorkers adds the bot's jobs to w.
 func (b *Bot) AddWorkers(w *river.Workers) {
-	river.AddWorker(w, river.WorkFunc(func(ctx context.Context, j *river.Job[tickets.Deliver]) error {
-		return b.deliver(ctx, j.Args.Lanes)
-	}))
+	river.AddWorker(w, &deliverer{b: b})
 	river.AddWorker(w, river.WorkFunc(func(ctx context.Context, j *river.Job[tickets.Timer]) error {
 		b.metrics.TimerLate(b.now().Sub(j.ScheduledAt))
 		return b.timer(ctx, j.Args)
@@ -59,25 +57,18 @@ func Periodic() []*river.PeriodicJob {
 			}, &river.PeriodicJobOpts{RunOnStart: true})
 	}
 	return []*river.PeriodicJob{
-		every(10*time.Second, "sweep"), every(10*time.Minute, "anchor"), every(time.Hour, "clean"), every(time.Hour, "members"),
+		every(10*time.Minute, "anchor"), every(time.Hour, "clean"), every(time.Hour, "members"),
 	}
 }
 
 func (b *Bot) housekeeping(ctx context.Context, task string) error {
 	now := b.now()
 	switch task {
-	case "sweep":
-		if _, err := b.out.Sweep(ctx, tickets.At(now)); err != nil {
-			return err
-		}
-		oldest, dead, err := b.out.Backlog(ctx, tickets.At(now))
-		b.metrics.OutboxAge(oldest)
-		b.metrics.DeadLetters(dead)
-		return err
 	case "anchor":
 		made, err := b.svc.MakeAnchors(ctx, now)
-		for _, a := range made { // in the log, so that it also stands outside of the database
-			b.log.Info("anchored", "hour", a.Hour.Go().Format(time.RFC3339), "tickets", a.Tickets, "hash", a.Hash)
+		if len(made) > 0 { // in the log, so that it also stands outside of the database; it covers all before it
+			last := made[len(made)-1]
+			b.log.Info("anchored", "hours", len(made), "until", last.Hour.Go().Format(time.RFC3339), "hash", last.Hash)
 		}
 		return err
 	case "clean":

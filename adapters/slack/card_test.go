@@ -136,6 +136,28 @@ func TestHouseCards(t *testing.T) {
 	}
 }
 
+// TestTokensFitTheMenu: an entry of a menu carries little. If tokens grow, the
+// lesser actions of every card turn into a wall of buttons.
+func TestTokensFitTheMenu(t *testing.T) {
+	sealer := bot.NewSealer([]byte("0123456789abcdef0123456789abcdef"))
+	for _, s := range cards.Samples() {
+		c := s.Card
+		if err := sealer.Seal(&c, "slack/default"); err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range c.More {
+			if len(a.Token) > maxOptionValue {
+				t.Errorf("%s: the token of %q has %d characters, %d fit", s.Name, a.Label, len(a.Token), maxOptionValue)
+			}
+		}
+		for _, a := range c.Actions {
+			if len(menuAction+a.Token) > maxID {
+				t.Errorf("%s: the token of %q does not fit an action_id", s.Name, a.Label)
+			}
+		}
+	}
+}
+
 func sampleForms() map[string]cards.Card {
 	return map[string]cards.Card{
 		"new ticket": {Lang: cards.ZH, Title: "新建工单", Body: "带 * 的要填", Form: &cards.Form{Token: "AQ-form", Submit: "建单", Inputs: []cards.Input{

@@ -177,6 +177,7 @@ func TestTriggersServeOnceForThreeSeconds(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	s, ann, help := server(t, Options{Scopes: []string{"chat:write"}})
+	newHook(t, s)
 	blocks := func(n int) string {
 		var b []string
 		for range n {

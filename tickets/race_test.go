@@ -3,6 +3,7 @@ package tickets_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -14,8 +15,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"context"
-
 	"github.com/paidan/paidan/internal/clock"
 	"github.com/paidan/paidan/internal/jobs"
 	"github.com/paidan/paidan/internal/sqldb"
@@ -24,7 +23,7 @@ import (
 )
 
 // racerEnv makes the test binary a racer: its value is the address of the
-// database and a number for the process.
+// database after a name for the process.
 const racerEnv = "PAIDAN_TEST_RACER"
 
 const (
@@ -44,7 +43,7 @@ type claimed struct {
 // racer is the main function of a second process: it claims every ticket that
 // it reads from its input, with half of the racers at once.
 func racer(task string) int {
-	url, half, _ := strings.Cut(task, " ")
+	half, url, _ := strings.Cut(task, " ")
 	ctx := context.Background()
 	db, err := sqldb.Open(ctx, url)
 	if err != nil {
@@ -173,11 +172,11 @@ func raceProcesses(t *testing.T, url string, ids []tickets.TicketID) []claimed {
 	}
 	var results []claimed
 	var mu sync.Mutex // guards results
-	var g errgroup.Group
+	g, ctx := errgroup.WithContext(t.Context())
 	ready, shot := make(chan struct{}, 2), make(chan struct{})
 	for _, half := range []string{"a", "b"} {
 		g.Go(func() error {
-			got, err := childRacer(t.Context(), url+" "+half, input, ready, shot)
+			got, err := childRacer(ctx, half+" "+url, input, ready, shot)
 			mu.Lock()
 			defer mu.Unlock()
 			results = append(results, got...)
@@ -188,8 +187,8 @@ func raceProcesses(t *testing.T, url string, ids []tickets.TicketID) []claimed {
 		for range 2 {
 			select {
 			case <-ready:
-			case <-t.Context().Done():
-				return t.Context().Err()
+			case <-ctx.Done():
+				return ctx.Err()
 			}
 		}
 		close(shot)
@@ -228,7 +227,11 @@ func childRacer(ctx context.Context, task string, ids []byte, ready chan<- struc
 			return err
 		}
 		ready <- struct{}{}
-		<-shot
+		select {
+		case <-shot:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 		if _, err := fmt.Fprintln(in); err != nil {
 			return err
 		}

@@ -76,7 +76,10 @@ type input struct {
 	Reload   bool     `json:"reload,omitempty"`
 }
 
-func draw(c cards.Card) *card {
+// draw fits c first: the bot has done so already, but a page that a forgotten
+// limit makes endless helps nobody.
+func (a *Adapter) draw(c cards.Card) *card {
+	c = cards.Fit(c, a.Caps())
 	out := &card{
 		Lang: string(c.Lang), Tone: string(c.Tone), Title: c.Title, Badges: c.Badges, Body: c.Body,
 		Actions: drawActions(c.Actions), More: drawActions(c.More), Note: c.Note, Alt: c.Alt, Ping: c.Ping,
@@ -153,16 +156,16 @@ type answer struct {
 	Errors map[string]string `json:"errors,omitempty"`
 }
 
-func drawReply(r bot.Reply) answer {
+func (a *Adapter) drawReply(r bot.Reply) answer {
 	out := answer{Echo: r.Echo, Toast: r.Toast, Errors: r.Errors}
 	if r.Card != nil {
-		out.Card = draw(*r.Card)
+		out.Card = a.draw(*r.Card)
 	}
 	if r.Form != nil {
-		out.Form = draw(*r.Form)
+		out.Form = a.draw(*r.Form)
 	}
 	if r.Hint != nil {
-		out.Hint = draw(*r.Hint)
+		out.Hint = a.draw(*r.Hint)
 	}
 	return out
 }

@@ -20,7 +20,7 @@ import (
 // Reply writes what the bot says to an event as JSON; the chat server shows it.
 func (a *Adapter) Reply(w http.ResponseWriter, _ bot.Inbound, out bot.Reply) {
 	w.Header().Set("Content-Type", "application/json")
-	b, err := json.Marshal(drawReply(out))
+	b, err := json.Marshal(a.drawReply(out))
 	if err != nil {
 		w.WriteHeader(http.StatusInternalServerError)
 		a.cfg.Log.Error("reply was not encoded", "err", err)
@@ -33,7 +33,7 @@ func (a *Adapter) Reply(w http.ResponseWriter, _ bot.Inbound, out bot.Reply) {
 
 // Post shows a card. A second call with the same once finds the first one's message.
 func (a *Adapter) Post(ctx context.Context, to bot.Dest, once string, c cards.Card) (bot.MessageRef, error) {
-	text, err := json.Marshal(draw(c))
+	text, err := json.Marshal(a.draw(c))
 	if err != nil {
 		return "", fmt.Errorf("encode card: %w", err)
 	}
@@ -140,7 +140,7 @@ func (a *Adapter) Update(ctx context.Context, r bot.MessageRef, c cards.Card) (b
 		if err != nil {
 			return err
 		}
-		return a.recard(ctx, tx, m.ID, draw(c))
+		return a.recard(ctx, tx, m.ID, a.draw(c))
 	})
 	if err != nil {
 		return "", fmt.Errorf("update: %w", verdict(err))
@@ -200,7 +200,7 @@ func (a *Adapter) Find(ctx context.Context, to bot.Dest, once string) (bot.Messa
 
 // Whisper shows a card to one person only, in the stream of a group.
 func (a *Adapter) Whisper(ctx context.Context, conv bot.ConvRef, to bot.UserRef, thread bot.MessageRef, c cards.Card) error {
-	text, err := json.Marshal(draw(c))
+	text, err := json.Marshal(a.draw(c))
 	if err != nil {
 		return fmt.Errorf("encode card: %w", err)
 	}
@@ -227,7 +227,7 @@ func (a *Adapter) Whisper(ctx context.Context, conv bot.ConvRef, to bot.UserRef,
 
 // PublishHome shows a person's own page.
 func (a *Adapter) PublishHome(ctx context.Context, user bot.UserRef, c cards.Card) error {
-	text, err := json.Marshal(draw(c))
+	text, err := json.Marshal(a.draw(c))
 	if err != nil {
 		return fmt.Errorf("encode card: %w", err)
 	}

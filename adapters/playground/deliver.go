@@ -134,7 +134,7 @@ func (a *Adapter) heads(ctx context.Context) ([]event, error) {
 func (a *Adapter) deliver(ctx context.Context, sink sink, e event, failures int) error {
 	body := []byte(e.Frame)
 	w := &recorder{header: http.Header{}}
-	raw := bot.Raw{Method: http.MethodPost, Header: Sign(a.cfg.Name, a.cfg.Secret, body, a.cfg.Clock.Now()), Body: body, Socket: true}
+	raw := bot.Raw{Method: http.MethodPost, Header: Sign(a.cfg.Name, a.cfg.Secret, body, time.Now()), Body: body, Socket: true}
 	err := guard(ctx, sink, w, raw)
 	if err != nil {
 		if ctx.Err() != nil {

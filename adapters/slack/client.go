@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	slackgo "github.com/slack-go/slack"
 
@@ -102,6 +103,12 @@ func (a *Adapter) Post(ctx context.Context, to bot.Dest, once string, c cards.Ca
 		}
 		more = append(more, slackgo.MsgOptionTS(ts))
 	}
+	a.tried.update(to.Lane()+" "+once, func(first time.Time) time.Time {
+		if first.IsZero() {
+			return a.now()
+		}
+		return first
+	})
 	where, ts, err := a.api.PostMessageContext(ctx, channel, options(text, blocks, more...)...)
 	if err != nil {
 		return "", sendVerdict("chat.postMessage", err)
@@ -244,17 +251,27 @@ func (a *Adapter) Delete(ctx context.Context, r bot.MessageRef) error {
 	return nil
 }
 
-// findPages bounds how far back Find looks; a page has 200 messages.
-const findPages = 3
+const (
+	findPages = 10 // of 200 messages each: how far back Find looks at most
+	findAge   = 24 * time.Hour
+	findSkew  = 5 * time.Minute // between our clock and Slack's
+)
 
-// Find looks for a message that Post may have sent. slack-go refuses a whole
-// page of history for one element it does not know, so the page is read here.
+// Find looks for a message that Post may have sent: among what was said since
+// the first attempt, or within a day where that is not known any more (after a
+// restart). In a conversation that is too busy even for that it says "not
+// there": a card shown twice is better than one never shown. slack-go refuses a
+// whole page of history for one element it does not know, so the page is read here.
 func (a *Adapter) Find(ctx context.Context, to bot.Dest, once string) (bot.MessageRef, error) {
 	channel, err := a.channel(ctx, to)
 	if err != nil {
 		return "", err
 	}
-	form := url.Values{"channel": {channel}, "limit": {"200"}, "include_all_metadata": {"true"}}
+	since := a.now().Add(-findAge)
+	if first, ok := a.tried.get(to.Lane() + " " + once); ok {
+		since = first.Add(-findSkew)
+	}
+	form := url.Values{"channel": {channel}, "limit": {"200"}, "include_all_metadata": {"true"}, "oldest": {fmt.Sprintf("%d.000000", since.Unix())}}
 	method := "conversations.history"
 	if to.Thread != "" {
 		_, ts, err := parseRef(to.Thread)
@@ -292,8 +309,8 @@ func (a *Adapter) Find(ctx context.Context, to bot.Dest, once string) (bot.Messa
 		}
 		form.Set("cursor", page.Next.Cursor)
 	}
-	// More was said since than a page shows: whether it was sent is not known.
-	return "", fmt.Errorf("%s: not among the last %d messages: %w", method, findPages*200, bot.ErrUnknown)
+	a.log.Warn("lost message not looked for any further", "install", a.install.String(), "messages", findPages*200)
+	return "", nil
 }
 
 // call is one call of the Web API where slack-go does not serve.

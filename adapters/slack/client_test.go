@@ -45,18 +45,62 @@ func TestPostSaysWhatSlackMayDoWithIt(t *testing.T) {
 	}
 }
 
-func TestFindGivesUpWhereTooMuchWasSaidSince(t *testing.T) {
+func TestFindLooksBackToTheFirstAttempt(t *testing.T) {
+	now := time.Unix(1700000000, 0)
+	d := newDesk(t, slacktest.Options{Now: func() time.Time { return now }})
+	post := func(once string) (bot.MessageRef, error) {
+		return d.a.Post(t.Context(), d.to(), once, cards.Card{Title: "x"})
+	}
+	find := func(once string) (bot.MessageRef, int) {
+		t.Helper()
+		before := d.Calls("conversations.history")
+		ref, err := d.a.Find(t.Context(), d.to(), once)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ref, d.Calls("conversations.history") - before
+	}
+	for i := range 450 { // a busy day long ago
+		if _, err := post(fmt.Sprint("old ", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now = now.Add(48 * time.Hour)
+	d.Fail(slacktest.Fault{Kind: slacktest.CutBefore, Method: "chat.postMessage"})
+	if _, err := post("never sent"); !errors.Is(err, bot.ErrUnknown) {
+		t.Fatal(err)
+	}
+	if ref, pages := find("never sent"); ref != "" || pages != 1 {
+		t.Errorf("%q after %d pages, want nothing on one", ref, pages)
+	}
+	d.Fail(slacktest.Fault{Kind: slacktest.CutAfter, Method: "chat.postMessage"})
+	if _, err := post("sent"); !errors.Is(err, bot.ErrUnknown) {
+		t.Fatal(err)
+	}
+	for i := range 250 { // much is said before the next attempt
+		if _, err := post(fmt.Sprint("new ", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now = now.Add(time.Hour)
+	if ref, pages := find("sent"); ref == "" || pages != 2 {
+		t.Errorf("%q after %d pages, want it on the second", ref, pages)
+	}
+	d.a.tried.forget(d.to().Lane() + " sent") // a restart
+	if ref, _ := find("sent"); ref == "" {
+		t.Error("not found after a restart")
+	}
+}
+
+func TestFindEndsInAVeryBusyChannel(t *testing.T) {
 	d := newDesk(t, slacktest.Options{})
 	for i := range findPages*200 + 1 {
 		if _, err := d.a.Post(t.Context(), d.to(), fmt.Sprint(i), cards.Card{Title: "x"}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := d.a.Find(t.Context(), d.to(), "0"); !errors.Is(err, bot.ErrUnknown) {
-		t.Errorf("err %v", err)
-	}
-	if found, err := d.a.Find(t.Context(), d.to(), "350"); err != nil || found == "" {
-		t.Errorf("on the second page: %q, %v", found, err)
+	if ref, err := d.a.Find(t.Context(), d.to(), "0"); err != nil || ref != "" || d.Calls("conversations.history") != findPages {
+		t.Errorf("%q, %v after %d pages", ref, err, d.Calls("conversations.history"))
 	}
 }
 

@@ -142,8 +142,9 @@ type Adapter struct {
 	self    atomic.Pointer[identity]
 	dms     cache[string] // user → private channel
 	users   cache[bot.User]
-	names   cache[string] // channel → name
-	uses    cache[int]    // response URL → times used
+	names   cache[string]    // channel → name
+	uses    cache[int]       // response URL → times used
+	tried   cache[time.Time] // lane and once → when it was first posted
 
 	// Socket Mode's patience: how long a connection may be silent (Slack pings
 	// at least twice in it), and how long to wait before the n-th try.
@@ -211,6 +212,7 @@ func New(c Config, deps Deps) (*Adapter, error) {
 	a.self.Store(&identity{team: c.TeamID, app: c.AppID})
 	a.dms, a.users = newCache[string](a.now, 24*time.Hour), newCache[bot.User](a.now, 10*time.Minute)
 	a.names, a.uses = newCache[string](a.now, 10*time.Minute), newCache[int](a.now, 30*time.Minute)
+	a.tried = newCache[time.Time](a.now, findAge)
 	return a, nil
 }
 

@@ -717,7 +717,7 @@ func (c *call) list(keep func(*Message) bool, newestFirst bool) (object, error) 
 	}
 	var list []*Message
 	for _, m := range ch.messages {
-		if !m.Deleted && keep(m) {
+		if !m.Deleted && keep(m) && older(c.args["oldest"], m.TS) {
 			list = append(list, m)
 		}
 	}
@@ -733,6 +733,13 @@ func (c *call) list(keep func(*Message) bool, newestFirst bool) (object, error) 
 		out = append(out, m.json(c.s.opt.Bot, c.s.opt.BotUser, c.args["include_all_metadata"] == "true"))
 	}
 	return object{"messages": out, "has_more": next != "", "response_metadata": object{"next_cursor": next}}, nil
+}
+
+// older reports whether oldest lies before ts; "" lies before all.
+func older(oldest, ts string) bool {
+	a, _, _ := strings.Cut(oldest, ".")
+	b, _, _ := strings.Cut(ts, ".")
+	return oldest == "" || len(a) < len(b) || len(a) == len(b) && oldest < ts
 }
 
 func (c *call) history() (object, error) {

@@ -666,9 +666,7 @@ function drawCard(c, ctx) {
       (c.actions || []).map((a) => button(a, ctx, '', 'action')),
       (c.more || []).length > 0 && h('button', { class: 'button', testid: 'more', 'aria-haspopup': 'menu', 'aria-label': t('menuFor'), onclick: (ev) => {
         const anchor = ev.currentTarget;
-        openMenu(anchor, c.more.flatMap((a) => (a.options || []).length
-          ? [{ heading: a.label }, ...a.options.map((o) => ({ label: o.label, verb: a.verb, indent: true, pick: () => press(a, ctx, anchor, o.value) }))]
-          : [{ label: a.label, verb: a.verb, style: a.style, url: a.url, pick: () => press(a, ctx, anchor) }]));
+        openMenu(anchor, c.more.map((a) => ({ label: a.label, verb: a.verb, style: a.style, url: a.url, pick: () => press(a, ctx, anchor) })));
       } }, t('more'), icon('down'))),
     c.note && h('footer', { testid: 'card-note' }, c.note));
 }
@@ -695,6 +693,7 @@ function press(a, ctx, anchor, value) {
 // ---------------------------------------------------------------- menus
 
 let menuAnchor = null;
+let menuTop = 0; // of the anchor, when the menu opened
 
 function openMenu(anchor, items) {
   if (menuAnchor === anchor) {
@@ -703,8 +702,7 @@ function openMenu(anchor, items) {
   }
   const menu = $('menu');
   menu.replaceChildren(...items.map((i) => {
-    if (i.heading) return h('div', { class: 'heading' }, i.heading);
-    const common = { role: 'menuitem', tabindex: '-1', testid: 'menu-item', class: `${i.style || ''}${i.indent ? ' indent' : ''}${i.compact ? ' compact' : ''}`, data: { verb: i.verb || '', label: i.label } };
+    const common = { role: 'menuitem', tabindex: '-1', testid: 'menu-item', class: `${i.style || ''}${i.compact ? ' compact' : ''}`, data: { verb: i.verb || '', label: i.label } };
     if (i.url) return h('a', { ...common, href: i.url, target: '_blank', rel: 'noopener noreferrer', onclick: () => closeMenu() }, i.label);
     return h('button', { ...common, onclick: () => { closeMenu(true); i.pick(); } }, i.label);
   }));
@@ -712,6 +710,7 @@ function openMenu(anchor, items) {
   anchor.setAttribute('aria-expanded', 'true');
   menu.hidden = false;
   const r = anchor.getBoundingClientRect();
+  menuTop = r.top;
   const w = menu.offsetWidth;
   const high = menu.offsetHeight;
   menu.style.left = Math.max(8, Math.min(r.left, innerWidth - w - 8)) + 'px';
@@ -744,7 +743,10 @@ document.addEventListener('pointerdown', (ev) => {
   if (menuAnchor && !$('menu').contains(ev.target) && !menuAnchor.contains(ev.target)) closeMenu();
 });
 addEventListener('resize', () => closeMenu());
-document.addEventListener('scroll', (ev) => { if (ev.target !== $('menu')) closeMenu(); }, true);
+// A menu stays where it opened: it goes when its button moves away from it.
+document.addEventListener('scroll', () => {
+  if (menuAnchor && (!menuAnchor.isConnected || Math.abs(menuAnchor.getBoundingClientRect().top - menuTop) > 8)) closeMenu();
+}, true);
 
 // ---------------------------------------------------------------- dialogs
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/paidan/paidan/cards"
@@ -43,6 +44,7 @@ type Bot struct {
 	installs map[Install]Adapter // fixed after Add
 	limits   limits
 	aside    sync.WaitGroup // what goes on after the platform has been answered
+	leaving  atomic.Bool    // see Leave
 }
 
 // New returns a bot without installs.
@@ -242,33 +244,30 @@ func (t *turn) handle(ctx context.Context) (Reply, error) {
 	return Reply{}, nil
 }
 
-// do runs a command as the event's actor. Somebody who is not known yet is
-// introduced first.
+// do runs a command as the event's actor, who is introduced first if need be.
 func (t *turn) do(ctx context.Context, r tickets.Request) (tickets.Result, error) {
+	if err := t.who(ctx); err != nil {
+		return tickets.Result{}, err
+	}
 	r.Account, r.Via, r.Now = t.ev.User.String(), t.lane(), t.b.now()
 	if r.Once == "" {
 		r.Once = t.once()
 	}
 	res, err := t.b.svc.Do(ctx, r)
-	if errors.Is(err, tickets.ErrNoAccount) {
-		if err := t.introduce(ctx); err != nil {
-			return res, err
-		}
-		res, err = t.b.svc.Do(ctx, r)
-	}
 	if res.Actor.Person != "" {
 		t.actor, t.known = res.Actor, true
 	}
 	return res, err
 }
 
-// who reads the actor, for what is shown to him.
+// who reads the actor, for what is shown to him. Somebody who is not known yet,
+// or whose name is not, is introduced first.
 func (t *turn) who(ctx context.Context) error {
 	if t.known {
 		return nil
 	}
 	a, err := t.b.svc.ActorOf(ctx, t.ev.User.String())
-	if errors.Is(err, tickets.ErrNoAccount) {
+	if errors.Is(err, tickets.ErrNoAccount) || err == nil && nameless(a.Name, t.ev.User) {
 		if err := t.introduce(ctx); err != nil {
 			return err
 		}
@@ -307,19 +306,20 @@ func (b *Bot) ensure(ctx context.Context, a Adapter, u UserRef, name string) (ti
 			}
 		}
 	}
-	if p.Name == "" {
-		p.Name = u.ID
-	}
 	return b.svc.EnsureAccount(context.WithoutCancel(ctx), p, b.now())
 }
+
+// nameless reports whether nobody has told yet what u is called: he stands in
+// the configuration by his id only, or his platform could not be asked.
+func nameless(name string, u UserRef) bool { return name == "" || name == u.ID }
 
 // person is whose account u is.
 func (t *turn) person(ctx context.Context, u UserRef, name string) (tickets.PersonID, error) {
 	a, err := t.b.svc.AccountOf(ctx, u.String())
-	if err == nil {
+	if err == nil && !nameless(a.Name, u) {
 		return a.Person, nil
 	}
-	if !errors.Is(err, tickets.ErrNoAccount) {
+	if err != nil && !errors.Is(err, tickets.ErrNoAccount) {
 		return "", err
 	}
 	return t.b.ensure(ctx, t.adapter, u, name)

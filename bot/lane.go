@@ -1,0 +1,180 @@
+package bot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/riverqueue/river"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/paidan/paidan/tickets"
+)
+
+// A destination is a lane: one sender at a time works off what the outbox holds
+// for it, in order. He holds a short lease on it, which is renewed while he is
+// at work. A process that is killed leaves its leases to run out; every process
+// looks every few seconds for lanes that have something due and nobody at work,
+// so that no card waits for another process to be elected or restarted.
+
+const (
+	lease      = 15 * time.Second // of a lane, and so what a killed process locks it for
+	renewEvery = 4 * time.Second
+	tendEvery  = 5 * time.Second
+	turnTime   = 20 * time.Second // after which a sender hands a busy lane over to a fresh job
+	letGoTime  = 3 * time.Second  // for giving a lane back after an error
+)
+
+// deliverTime ends a job that delivers: a turn, and the row begun at its end.
+const deliverTime = turnTime + 4*sendTime
+
+// errLaneLost ends a sender whose lease somebody else may have by now.
+var errLaneLost = errors.New("lane was lost")
+
+// deliverer is the River worker of tickets.Deliver.
+type deliverer struct {
+	river.WorkerDefaults[tickets.Deliver]
+	b *Bot
+}
+
+// Timeout is longer than that of other jobs: a lane may have much to send.
+func (d *deliverer) Timeout(*river.Job[tickets.Deliver]) time.Duration { return deliverTime }
+
+// Work works the lanes off, each on its own.
+func (d *deliverer) Work(ctx context.Context, j *river.Job[tickets.Deliver]) error {
+	var g errgroup.Group
+	for _, lane := range j.Args.Lanes {
+		g.Go(func() error { return d.b.drain(ctx, lane) })
+	}
+	return g.Wait()
+}
+
+// drain sends what is due in a lane until nothing is, the platform wants it
+// left alone, or somebody else is at it: whoever holds the lane sees what was
+// committed before his last look, so nothing is left lying.
+func (b *Bot) drain(ctx context.Context, lane string) error {
+	holder := b.holder + "/" + uuid.NewString()
+	end := time.Now().Add(turnTime)
+	take := func() ([]tickets.Out, error) {
+		rows, _, _, err := b.out.Take(ctx, lane, holder, tickets.At(b.now()), lease)
+		return rows, err
+	}
+	rows, err := take()
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	ctx, done := b.keep(ctx, lane, holder)
+	defer done()
+	for {
+		left, wait, err := b.sendAll(ctx, rows, end)
+		switch {
+		case err != nil:
+			err = errors.Join(err, b.letGo(ctx, lane, holder, left))
+			if errors.Is(context.Cause(ctx), errLaneLost) {
+				return nil // whoever has it now goes on
+			}
+			return err
+		case wait > 0 || len(left) > 0:
+			if err := b.out.Return(ctx, left); err != nil {
+				return err
+			}
+			return b.out.Block(ctx, lane, holder, tickets.At(b.now().Add(wait)))
+		}
+		if rows, err = take(); err != nil || len(rows) == 0 {
+			return err
+		}
+	}
+}
+
+// sendAll sends rows until the turn ends. left are those that were not tried;
+// a positive wait means that the lane must rest.
+func (b *Bot) sendAll(ctx context.Context, rows []tickets.Out, end time.Time) (left []tickets.Out, wait time.Duration, err error) {
+	for i, r := range rows {
+		if b.leaving.Load() || time.Now().After(end) {
+			return rows[i:], 0, nil
+		}
+		wait, err := b.sendOne(ctx, r)
+		if err != nil || wait > 0 {
+			return rows[i+1:], wait, err
+		}
+	}
+	return nil, 0, nil
+}
+
+// letGo gives a lane back after an error of our own, also when ctx has ended:
+// else nobody could send there until the lease runs out.
+func (b *Bot) letGo(ctx context.Context, lane, holder string, left []tickets.Out) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), letGoTime)
+	defer cancel()
+	if err := b.out.Return(ctx, left); err != nil {
+		return err
+	}
+	return b.out.Release(ctx, lane, holder)
+}
+
+// keep renews the lease on a lane until done is called. The returned context
+// ends when the lease was lost or could not be renewed in time.
+func (b *Bot) keep(ctx context.Context, lane, holder string) (held context.Context, done func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var keeping sync.WaitGroup
+	keeping.Go(func() {
+		tick := time.NewTicker(renewEvery)
+		defer tick.Stop()
+		renewed := time.Now()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			ours, err := b.out.Renew(ctx, lane, holder, tickets.At(b.now().Add(lease)))
+			switch {
+			case err == nil && ours:
+				renewed = time.Now()
+			case err == nil, time.Since(renewed) > lease-renewEvery:
+				cancel(errLaneLost)
+				return
+			}
+		}
+	})
+	return ctx, func() { cancel(nil); keeping.Wait() }
+}
+
+// Leave has every sender give its lane back after the row in hand: the process
+// is about to stop, and another one, or its successor, goes on.
+func (b *Bot) Leave() { b.leaving.Store(true) }
+
+// Tend looks after the lanes until ctx ends: those that have something due for
+// which nobody has come are woken, be it that a process died, a job got lost or
+// a clock was put forward. Every process does it; only one gets the lane.
+func (b *Bot) Tend(ctx context.Context) error {
+	tick := time.NewTicker(tendEvery)
+	defer tick.Stop()
+	for {
+		if err := b.tendOnce(ctx); err != nil && ctx.Err() == nil {
+			b.log.Warn("outbox was not looked after, trying again", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func (b *Bot) tendOnce(ctx context.Context) error {
+	now := tickets.At(b.now())
+	if _, err := b.out.Sweep(ctx, now); err != nil {
+		return fmt.Errorf("sweep: %w", err)
+	}
+	oldest, dead, err := b.out.Backlog(ctx, now)
+	if err != nil {
+		return err
+	}
+	b.metrics.OutboxAge(oldest)
+	b.metrics.DeadLetters(dead)
+	return nil
+}

@@ -15,6 +15,8 @@ import (
 	_ "time/tzdata" // zones for machines without them
 
 	"github.com/spf13/cobra"
+
+	"github.com/paidan/paidan/internal/clock"
 )
 
 // version is set when a release is built.
@@ -34,6 +36,9 @@ type program struct {
 	getenv         func(string) string
 	stdout, stderr io.Writer
 	flags          Flags
+
+	clock   *clock.Clock  // nil: the real time
+	started func(serving) // when set, hears that serve takes requests
 }
 
 // errUsage marks what the operator has to mend in flags or configuration: exit 2.

@@ -36,6 +36,9 @@ import (
 // drainTime is how long work in hand gets after the signal to stop.
 const drainTime = 20 * time.Second
 
+// sendingTime is the part of it that messages under way to a platform get.
+const sendingTime = 10 * time.Second
+
 // serve runs everything until ctx ends. It is one straight function: whatever is
 // started is followed by how it is stopped, and stopping runs backwards.
 func (p *program) serve(ctx context.Context) (err error) {
@@ -70,7 +73,10 @@ func (p *program) serve(ctx context.Context) (err error) {
 		return fmt.Errorf("migrate: %w", err)
 	}
 
-	clk := clock.New()
+	clk := p.clock
+	if clk == nil {
+		clk = clock.New()
+	}
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	metrics := bot.NewMetrics(reg)
@@ -127,7 +133,16 @@ func (p *program) serve(ctx context.Context) (err error) {
 	if err := queue.Start(ctx); err != nil {
 		return fmt.Errorf("start jobs: %w", err)
 	}
-	onStop(func(ctx context.Context) error { b.Wait(); return queue.Stop(ctx) })
+	onStop(func(ctx context.Context) error {
+		b.Leave()
+		b.Wait()
+		ctx, cancel := context.WithTimeout(ctx, sendingTime)
+		defer cancel()
+		if err := queue.Stop(ctx); err != nil { // what was cut short is done again, by whoever comes next
+			log.Warn("jobs were cut short", "err", err)
+		}
+		return nil
+	})
 
 	if conf.PlaygroundOn() {
 		if err := seed(ctx, svc, b, clk, conf); err != nil {
@@ -137,6 +152,7 @@ func (p *program) serve(ctx context.Context) (err error) {
 
 	gateway := &bot.Gateway{Installs: installs, Sink: b.Dispatch, Now: time.Now, Log: log, Metrics: metrics, AtOnce: 256}
 	group, running := errgroup.WithContext(ctx)
+	group.Go(func() error { return b.Tend(running) })
 	streaming, stopStreams := context.WithCancel(running)
 	for i, a := range installs {
 		if s, ok := a.(bot.Streamer); ok && streams(conf, i) {
@@ -180,9 +196,20 @@ func (p *program) serve(ctx context.Context) (err error) {
 	if err := p.greet(ctx, svc, conf, addr, clk); err != nil {
 		return err
 	}
+	if p.started != nil {
+		p.started(serving{at: addr, db: db, bot: b, metrics: reg})
+	}
 	<-running.Done()
 	log.Info("stopping")
 	return nil
+}
+
+// serving is what a test of the whole program looks into while it runs.
+type serving struct {
+	at      net.Addr
+	db      *sqldb.DB
+	bot     *bot.Bot
+	metrics prometheus.Gatherer
 }
 
 // greet prints the line that a newcomer needs, and the code of the first admin.

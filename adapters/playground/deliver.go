@@ -141,7 +141,7 @@ func (a *Adapter) deliver(ctx context.Context, sink sink, e event, failures int)
 			return ctx.Err()
 		}
 		a.cfg.Log.Warn("event was not taken", "event", e.ID, "err", err)
-		// A refusal may pass, too: the clock was pushed on between signing and verifying.
+		// A refusal may pass, too: when the machine's clock is put right.
 		hopeless := errors.Is(err, bot.ErrFrame) && failures+1 >= maxRefusals
 		if !hopeless && time.Since(time.UnixMicro(e.Created)) < giveUp {
 			return err

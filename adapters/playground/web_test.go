@@ -183,7 +183,7 @@ func TestOnlyGenuineEventsAreBelieved(t *testing.T) {
 	ticketstest.Each(t, func(t *testing.T, db *sqldb.DB) {
 		r := open(t, db, nil)
 		raw := frameOf(r, t)
-		now := r.clock.Now()
+		now := time.Now()
 		if _, err := r.Verify(raw, now); err != nil {
 			t.Fatalf("a genuine event was refused: %v", err)
 		}

@@ -104,7 +104,7 @@ func (t *turn) words(ctx context.Context, tk *tickets.Ticket, k talk) (Reply, er
 	switch {
 	case mine && k.audience != tickets.ForTeam:
 		c = tickets.Say{Text: text, Files: files}
-	case k.audience == tickets.ForRequester && t.actor.Works(tk.Desk):
+	case (k.audience == tickets.ForRequester || k.audience == tickets.ForAsk) && t.actor.Works(tk.Desk):
 		c = tickets.Reply{Text: text, Files: files}
 	case t.actor.Works(tk.Desk) || tk.HelpedBy(t.actor):
 		c = tickets.Note{Text: text, Files: files}
@@ -367,7 +367,7 @@ func (b *Bot) SyncGroup(ctx context.Context, conv ConvRef) error {
 	}
 	var refs []string
 	for _, u := range members {
-		if _, err := b.svc.AccountOf(ctx, u.String()); errors.Is(err, tickets.ErrNoAccount) {
+		if known, err := b.svc.AccountOf(ctx, u.String()); errors.Is(err, tickets.ErrNoAccount) || err == nil && nameless(known.Name, u) {
 			if _, err := b.ensure(ctx, a, u, ""); err != nil {
 				return err
 			}

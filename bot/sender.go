@@ -173,6 +173,11 @@ func (s *sending) card(ctx context.Context) (tickets.Sent, error) {
 			return tickets.Sent{}, err
 		}
 		c = cards.Receipt(s.v, s.lang(ctx))
+	case tickets.ForAsk:
+		var err error
+		if c, err = s.ask(ctx); err != nil {
+			return tickets.Sent{}, err
+		}
 	case tickets.ForAlert:
 		c = cards.BreachLine(s.v, s.lang(ctx))
 	}
@@ -206,6 +211,23 @@ func (s *sending) card(ctx context.Context) (tickets.Sent, error) {
 		done.Root = string(ref)
 	}
 	return done, err
+}
+
+// ask is the question whether it is solved; once that is answered, only the answer.
+func (s *sending) ask(ctx context.Context) (cards.Card, error) {
+	if s.t.Status != tickets.Solved {
+		c := cards.Receipt(s.v, s.lang(ctx))
+		c.Actions, c.More = nil, nil
+		return c, nil
+	}
+	by := ""
+	if s.t.Solution != nil {
+		by = s.v.Name(s.t.Solution.By)
+	}
+	c := cards.RequesterNotice(tickets.SolvedBy, s.v, by, s.lang(ctx))
+	var err error
+	c.Ping, err = s.accounts(ctx, s.t.Requester)
+	return c, err
 }
 
 // hideHeld keeps a reply that can still be taken back off the requester's card.
@@ -259,7 +281,7 @@ func (s *sending) post(ctx context.Context, to Dest, c cards.Card) (tickets.Sent
 // thread is where words about the ticket go at the row's place.
 func (s *sending) thread() Dest {
 	to := s.to
-	if caps := s.a.Caps(); !caps.Threads || caps.OnTop && s.place.Audience == tickets.ForRequester {
+	if caps := s.a.Caps(); !caps.Threads || caps.OnTop && s.place.Audience != tickets.ForTeam {
 		return to
 	}
 	to.Thread = MessageRef(s.place.Thread)
@@ -279,16 +301,6 @@ func (s *sending) relay(ctx context.Context) (tickets.Sent, error) {
 		return s.relayEdit(ctx)
 	case tickets.Attached:
 		return s.relayFiles(ctx)
-	case tickets.SolvedBy:
-		names, err := s.b.svc.Names(ctx, s.e.By)
-		if err != nil {
-			return tickets.Sent{}, err
-		}
-		c := cards.RequesterNotice(tickets.SolvedBy, s.v, names[s.e.By], s.lang(ctx))
-		if c.Ping, err = s.accounts(ctx, s.t.Requester); err != nil {
-			return tickets.Sent{}, err
-		}
-		return s.post(ctx, s.thread(), c)
 	}
 	c, err := s.words(ctx, s.e, textOf(s.e))
 	if err != nil {

@@ -92,6 +92,7 @@ const (
 	ForTeam      Audience = "team"
 	ForRequester Audience = "requester"
 	ForAlert     Audience = "alert" // the line that tells of a missed target, and later that it is over
+	ForAsk       Audience = "ask"   // the question whether it is solved, and later the answer
 )
 
 // follow writes what must follow from events that made after of before.
@@ -193,13 +194,7 @@ func (w *work) tell(ctx context.Context, t *Ticket, e *Event) error {
 	case Replied:
 		return w.relay(ctx, t, e, ForRequester, w.now.Add(w.s.HoldReplies))
 	case SolvedBy:
-		if !e.Facts.Quiet {
-			return w.relay(ctx, t, e, ForRequester, w.now)
-		}
-	case Thanked:
-		if t.Status.Open() { // «好的» may be what an agent waits to read
-			return w.relay(ctx, t, e, ForTeam, w.now)
-		}
+		return w.ask(ctx, t, e)
 	case SaidMore, Noted, Rejected, Reopened, Answered:
 		if err := w.relay(ctx, t, e, ForTeam, w.now); err != nil {
 			return err
@@ -242,7 +237,7 @@ func (w *work) relay(ctx context.Context, t *Ticket, e *Event, to Audience, due 
 		return err
 	}
 	for _, p := range places {
-		if p.Lane == w.r.Via && (w.r.Message != "" || e.Kind == Attached) && e.Kind != SolvedBy {
+		if p.Lane == w.r.Via && (w.r.Message != "" || e.Kind == Attached) {
 			continue // it was written there and everybody there has read it
 		}
 		if err := w.put(ctx, OutRelay, p.Lane, t, e.Seq, p.ID, "", due); err != nil {
@@ -311,9 +306,27 @@ func (w *work) line(ctx context.Context, t *Ticket, e *Event, levels ...string) 
 	return nil
 }
 
+// ask asks the requester whether it is solved, in a message that he is notified
+// of. Asked again, it is a new message: the earlier one holds his answer.
+func (w *work) ask(ctx context.Context, t *Ticket, e *Event) error {
+	if e.Facts.Quiet {
+		return nil
+	}
+	places, err := loadPlaces(ctx, w.tx, t.ID, ForRequester)
+	if err != nil {
+		return err
+	}
+	for _, p := range places {
+		if err := renewPlace(ctx, w.tx, Place{Ticket: t.ID, Lane: p.Lane, Thread: p.Thread, Audience: ForAsk}, w.now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // alert shows that a target was missed, in a message of its own that is changed
 // when it is over. A quiet group learns it from the card alone.
-func (w *work) alert(ctx context.Context, t *Ticket, _ *Event) error {
+func (w *work) alert(ctx context.Context, t *Ticket, e *Event) error {
 	groups, err := deskGroups(ctx, w.tx, t.Desk, "triage")
 	if err != nil {
 		return err
@@ -322,7 +335,11 @@ func (w *work) alert(ctx context.Context, t *Ticket, _ *Event) error {
 		if g.Level == "quiet" {
 			continue
 		}
-		if err := addPlace(ctx, w.tx, Place{Ticket: t.ID, Lane: g.Lane, Audience: ForAlert}, w.now); err != nil {
+		put := addPlace
+		if e.Facts.Target == "solve" && t.Responded != 0 {
+			put = renewPlace // the line about the first response says by now that it came
+		}
+		if err := put(ctx, w.tx, Place{Ticket: t.ID, Lane: g.Lane, Audience: ForAlert}, w.now); err != nil {
 			return err
 		}
 	}
@@ -466,6 +483,18 @@ func addPlace(ctx context.Context, tx *sqldb.Tx, p Place, now Time) error {
 		uuid.Must(uuid.NewV7()).String(), p.Ticket, p.Lane, p.Thread, p.Audience, now)
 	if err != nil {
 		return fmt.Errorf("insert place: %w", err)
+	}
+	return nil
+}
+
+// renewPlace is addPlace for something that is said again: what was posted
+// before stays as it is.
+func renewPlace(ctx context.Context, tx *sqldb.Tx, p Place, now Time) error {
+	_, err := tx.Exec(ctx, `INSERT INTO places (id, ticket_id, lane, thread, audience, created) VALUES (?, ?, ?, ?, ?, ?)
+		ON CONFLICT (ticket_id, lane, thread, audience) DO UPDATE SET ref = '', root = '', shown = 0, hash = excluded.id, gone = FALSE`,
+		uuid.Must(uuid.NewV7()).String(), p.Ticket, p.Lane, p.Thread, p.Audience, now)
+	if err != nil {
+		return fmt.Errorf("renew place: %w", err)
 	}
 	return nil
 }

@@ -117,18 +117,15 @@ type Verified struct {
 	Tickets, Events, Anchors int
 }
 
-// VerifyAll checks every chain, every ticket's head and every anchor. The
-// returned error wraps ErrChain and names the first place that does not fit.
-func (s *Service) VerifyAll(ctx context.Context) (Verified, error) {
+// VerifyAll checks every chain, every ticket's head, every anchor, and that the
+// known ones, of which copies were kept elsewhere (in the log), are still there
+// as they were made. The returned error wraps ErrChain and names the first place
+// that does not fit.
+func (s *Service) VerifyAll(ctx context.Context, known ...Anchor) (Verified, error) {
 	var v Verified
 	after := int64(0)
 	for {
-		var batch []struct {
-			Number  int64    `db:"number"`
-			ID      TicketID `db:"id"`
-			Version int64    `db:"version"`
-			Head    string   `db:"head"`
-		}
+		var batch []head
 		if err := s.db.Select(ctx, &batch, `SELECT number, id, version, head FROM tickets WHERE number > ? ORDER BY number LIMIT 500`, after); err != nil {
 			return v, fmt.Errorf("read tickets: %w", err)
 		}
@@ -136,22 +133,74 @@ func (s *Service) VerifyAll(ctx context.Context) (Verified, error) {
 			break
 		}
 		for _, t := range batch {
-			events, err := s.History(ctx, t.ID)
+			n, err := s.verifyTicket(ctx, t)
 			if err != nil {
 				return v, err
 			}
-			if int64(len(events)) != t.Version || len(events) == 0 || events[len(events)-1].Hash != t.Head {
-				return v, fmt.Errorf("ticket #%d: its newest event is not the one it was saved with: %w", t.Number, ErrChain)
-			}
 			v.Tickets++
-			v.Events += len(events)
+			v.Events += n
 			after = t.Number
 		}
 	}
-	return v, s.verifyAnchors(ctx, &v)
+	if err := s.verifyWhole(ctx); err != nil {
+		return v, err
+	}
+	return v, s.verifyAnchors(ctx, &v, known)
 }
 
-func (s *Service) verifyAnchors(ctx context.Context, v *Verified) error {
+// head is what a ticket's row says of its newest event.
+type head struct {
+	Number  int64    `db:"number"`
+	ID      TicketID `db:"id"`
+	Version int64    `db:"version"`
+	Head    string   `db:"head"`
+}
+
+// verifyTicket checks one chain and returns its length. Work goes on meanwhile:
+// a row that was changed after it had been read is read again.
+func (s *Service) verifyTicket(ctx context.Context, t head) (int, error) {
+	for {
+		events, err := s.History(ctx, t.ID)
+		if err != nil {
+			return 0, err
+		}
+		n := len(events)
+		if n > 0 && int64(n) == t.Version && events[n-1].Hash == t.Head {
+			return n, nil
+		}
+		was := t
+		if err := s.db.Get(ctx, &t, `SELECT number, id, version, head FROM tickets WHERE id = ?`, t.ID); err != nil {
+			return 0, fmt.Errorf("read ticket: %w", err)
+		}
+		if t == was {
+			return 0, fmt.Errorf("ticket #%d: its newest event is not the one it was saved with: %w", t.Number, ErrChain)
+		}
+	}
+}
+
+// verifyWhole looks for events without a ticket, and for words that are missing
+// although nobody they belonged to was erased.
+func (s *Service) verifyWhole(ctx context.Context) error {
+	for what, query := range map[string]string{
+		"belongs to no ticket": `SELECT e.ticket_id, e.seq FROM events e WHERE NOT EXISTS (SELECT 1 FROM tickets t WHERE t.id = e.ticket_id) LIMIT 1`,
+		"has lost its words": `SELECT e.ticket_id, e.seq FROM events e JOIN tickets t ON t.id = e.ticket_id WHERE e.words = '' AND (e.digest <> '' OR e.salt <> '')
+			AND (e.salt <> '' OR NOT EXISTS (SELECT 1 FROM people p WHERE p.erased > 0 AND (p.id = e.actor OR p.id = t.requester))) LIMIT 1`,
+	} {
+		var lost []struct {
+			Ticket TicketID `db:"ticket_id"`
+			Seq    int64    `db:"seq"`
+		}
+		if err := s.db.Select(ctx, &lost, query); err != nil {
+			return fmt.Errorf("read events: %w", err)
+		}
+		if len(lost) > 0 {
+			return fmt.Errorf("ticket %s: event %d %s: %w", lost[0].Ticket, lost[0].Seq, what, ErrChain)
+		}
+	}
+	return nil
+}
+
+func (s *Service) verifyAnchors(ctx context.Context, v *Verified, known []Anchor) error {
 	var anchors []Anchor
 	if err := s.db.Select(ctx, &anchors, `SELECT hour, tickets, digest, prev, hash FROM anchors ORDER BY hour`); err != nil {
 		return fmt.Errorf("read anchors: %w", err)
@@ -167,6 +216,11 @@ func (s *Service) verifyAnchors(ctx context.Context, v *Verified) error {
 		}
 		prev = a.Hash
 		v.Anchors++
+	}
+	for _, k := range known {
+		if !slices.Contains(anchors, k) {
+			return fmt.Errorf("anchor of %s is not the one that was made: %w", k.Hour.Go().Format(time.RFC3339), ErrChain)
+		}
 	}
 	return nil
 }

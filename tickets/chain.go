@@ -1,6 +1,7 @@
 package tickets
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -42,11 +43,17 @@ func seal(e *Event, prev string) (stored, error) {
 	if err != nil {
 		return stored{}, fmt.Errorf("encode facts: %w", err)
 	}
+	if err := reread(facts, &e.Facts); err != nil {
+		return stored{}, fmt.Errorf("decode facts: %w", err)
+	}
 	s := stored{Ticket: e.Ticket, Seq: e.Seq, Kind: e.Kind, By: e.By, Via: e.Via, At: e.At, Once: e.Once, Facts: string(facts), Prev: prev}
 	if e.Words != nil {
 		words, err := json.Marshal(e.Words)
 		if err != nil {
 			return stored{}, fmt.Errorf("encode words: %w", err)
+		}
+		if err := reread(words, e.Words); err != nil {
+			return stored{}, fmt.Errorf("decode words: %w", err)
 		}
 		var salt [16]byte
 		_, _ = rand.Read(salt[:]) // never fails: it ends the process instead
@@ -56,6 +63,20 @@ func seal(e *Event, prev string) (stored, error) {
 	s.Hash = s.sum()
 	e.Seal = Seal{Salt: s.Salt, Digest: s.Digest, Prev: s.Prev, Hash: s.Hash}
 	return s, nil
+}
+
+// reread makes what is in memory what was written: JSON writes \ufffd for bytes
+// that are no text, and a ticket is what its events say.
+func reread[T any](doc []byte, into *T) error {
+	if !bytes.Contains(doc, []byte(`\ufffd`)) {
+		return nil
+	}
+	var fresh T
+	if err := json.Unmarshal(doc, &fresh); err != nil {
+		return err
+	}
+	*into = fresh
+	return nil
 }
 
 func digest(salt, words string) string {

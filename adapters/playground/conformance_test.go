@@ -202,7 +202,7 @@ func TestThePlaygroundIsAPlatformLikeTheOthers(t *testing.T) {
 		path string
 		body map[string]any
 	}{
-		{"say", map[string]any{"as": "lisi", "conv": "g-desk", "text": "@工单 建单 打印机,@王五 看看"}},
+		{"say", map[string]any{"as": "lisi", "conv": "g-desk", "text": "@工单 建单 打印机，@王五 看看"}},
 		{"say", map[string]any{"as": "lisi", "conv": "g-desk", "thread": card, "text": "🔒 备注"}},
 		{"say", map[string]any{"as": "wangfang", "conv": "p-wangfang", "text": "我的"}},
 		{"say", map[string]any{"as": "lisi", "conv": "g-desk", "text": "/gd 待接"}},

@@ -48,7 +48,7 @@ func (d *desk) card(owner string) cards.Card {
 		},
 		More: []cards.Action{
 			{Act: cards.Act{Verb: tickets.VerbHold}, Label: "挂起", Token: "hold", Options: []cards.Option{{Label: "2 小时", Value: "2h"}, {Label: "到周一", Value: "mon"}}},
-			{Act: cards.Act{Verb: tickets.VerbWithdraw}, Label: "非工单", Style: cards.Danger, Confirm: "把它标为非工单?", Token: "withdraw"},
+			{Act: cards.Act{Verb: tickets.VerbWithdraw}, Label: "非工单", Style: cards.Danger, Confirm: "把它标为非工单？", Token: "withdraw"},
 			{Label: "打开控制台", URL: "https://example.com/t/1024"},
 		},
 		Note: "14:20 王芳 建单 · 查看原消息", Alt: "#1024 " + d.title + " · 待接", Ping: []string{"lisi"},
@@ -74,7 +74,7 @@ func form(kind, title string) *cards.Card {
 			cards.Input{Name: "when", Label: "时间", Kind: cards.InputTime}, cards.Input{Name: "phone", Label: "电话", Kind: cards.InputPhone},
 			cards.Input{Name: "mail", Label: "邮箱", Kind: cards.InputEmail}, cards.Input{Name: "tell", Label: "通知客户", Kind: cards.InputCheck, Value: "true"})
 	}
-	return &cards.Card{Title: "新建工单", Body: "填得越清楚,处理得越快。", Form: &f}
+	return &cards.Card{Title: "新建工单", Body: "填得越清楚，处理得越快。", Form: &f}
 }
 
 func (d *desk) handle(ctx context.Context, r *room, ev bot.Event) (bot.Reply, error) {
@@ -132,10 +132,10 @@ func (d *desk) handle(ctx context.Context, r *room, ev bot.Event) (bot.Reply, er
 
 func (d *desk) open(ctx context.Context, r *room, ev bot.Event, title string) (err error) {
 	d.title, d.version = title, 1
-	d.body = "昨晚升级后提示 E07,10 人受影响;附 2 图。"
+	d.body = "昨晚升级后提示 E07,10 人受影响；附 2 图。"
 	to := bot.To(ev.Conv)
 	to.Thread = ev.Message
-	if d.own, err = r.Post(ctx, to, ev.ID+"/own", cards.Card{Tone: cards.Open, Title: "#1024 " + title, Badges: []string{"待接"}, Body: "已建单,14:32 前首次响应。", Ticket: "t-1024", Version: 1,
+	if d.own, err = r.Post(ctx, to, ev.ID+"/own", cards.Card{Tone: cards.Open, Title: "#1024 " + title, Badges: []string{"待接"}, Body: "已建单，14:32 前首次响应。", Ticket: "t-1024", Version: 1,
 		Actions: []cards.Action{{Act: cards.Act{Verb: tickets.VerbUrge}, Label: "催单", Token: "urge"}}}); err != nil {
 		return err
 	}
@@ -175,7 +175,7 @@ func TestTheWalkOnADesktop(t *testing.T) {
 		p.Screenshot("desktop-2-suggestions")
 		p.Press("Enter")
 		p.Wait("the name is taken over", `document.querySelector('[data-testid="composer-input"]').value === '@工单 '`)
-		p.Type(testid("composer-input"), "@工单 建单 ERP 登录不了,请 @李四 看看")
+		p.Type(testid("composer-input"), "@工单 建单 ERP 登录不了，请 @李四 看看")
 		p.Press("Shift+Enter")
 		p.Press("Enter")
 		p.WaitFor(testid("thread-open"))
@@ -201,7 +201,7 @@ func TestTheWalkOnADesktop(t *testing.T) {
 		p.WaitText(testid("toast"), "hold")
 		p.Click(testid("more"))
 		p.Click(testid("menu-item", `[data-verb="withdraw"]`))
-		p.WaitText(testid("confirm"), "把它标为非工单?")
+		p.WaitText(testid("confirm"), "把它标为非工单？")
 		p.Screenshot("desktop-6-confirm")
 		p.Press("Escape")
 		p.WaitGone(testid("confirm"))

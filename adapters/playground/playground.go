@@ -122,8 +122,8 @@ func DefaultPeople() []Person {
 // private chat with the bot besides.
 func DefaultConversations() []Conversation {
 	return []Conversation{
-		{CustomerGroup, "华东售后群", "East region support", "客户在这里提问题,机器人在这里回答", "Customers ask here", []string{"wangfang", "lisi", "zhaomin"}},
-		{DeskGroup, "IT 服务台", "IT service desk", "客服在这里接单、处理,卡片始终是最新的", "Agents work here; cards are always current", []string{"lisi", "wangwu", "zhaomin"}},
+		{CustomerGroup, "华东售后群", "East region support", "客户在这里提问题，机器人在这里回答", "Customers ask here", []string{"wangfang", "lisi", "zhaomin"}},
+		{DeskGroup, "IT 服务台", "IT service desk", "客服在这里接单、处理，卡片始终是最新的", "Agents work here; cards are always current", []string{"lisi", "wangwu", "zhaomin"}},
 		{ManagersGroup, "管理层", "Management", "升级、超时与日报", "Escalations, breaches and digests", []string{"zhaomin", "chenzong"}},
 	}
 }

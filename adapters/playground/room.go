@@ -46,7 +46,7 @@ func (a *Adapter) furnish(ctx context.Context) error {
 			}
 			if err := a.furnishConv(ctx, tx, 1000+i, true, Conversation{
 				ID: PrivateChat(p.ID), Name: BotName + " 派单", NameEN: BotName,
-				About: "和机器人单独聊:只有你看得到", AboutEN: "Just you and the bot", Members: []string{p.ID},
+				About: "和机器人单独聊：只有你看得到", AboutEN: "Just you and the bot", Members: []string{p.ID},
 			}); err != nil {
 				return err
 			}

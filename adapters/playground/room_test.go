@@ -210,12 +210,12 @@ func TestWhatIsSaidReachesTheBot(t *testing.T) {
 	ticketstest.Each(t, func(t *testing.T, db *sqldb.DB) {
 		b, events := recorded()
 		r := open(t, db, b)
-		out := r.post("say", map[string]any{"as": "wangfang", "conv": "g-east", "text": "@工单 建单 ERP 登录不了,请 @李四 看看 a@lisi.cn"})
+		out := r.post("say", map[string]any{"as": "wangfang", "conv": "g-east", "text": "@工单 建单 ERP 登录不了，请 @李四 看看 a@lisi.cn"})
 		if out.status != http.StatusOK || out.Pending || out.Reply == nil {
 			t.Fatalf("say: %+v", out)
 		}
 		ev := next(t, events)
-		want := "建单 ERP 登录不了,请 @李四 看看 a@lisi.cn"
+		want := "建单 ERP 登录不了，请 @李四 看看 a@lisi.cn"
 		if ev.Kind != bot.Message || ev.Text != want || !ev.ToBot || ev.Private || ev.User.String() != "playground/default/wangfang" || ev.UserName != "王芳" || ev.Conv.String() != "playground/default/g-east" || ev.Message == "" || ev.Locale != "zh-CN" {
 			t.Errorf("got %+v", ev)
 		}

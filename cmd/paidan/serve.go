@@ -175,16 +175,19 @@ func (p *program) serve(ctx context.Context) (err error) {
 	ready := readiness(db)
 	mux.HandleFunc("GET /healthz", alive)
 	mux.HandleFunc("GET /readyz", ready)
-	if pg, ok := installs[bot.Install{Platform: "playground", Name: "default"}].(*playground.Adapter); ok {
+	pg, ok := installs[bot.Install{Platform: "playground", Name: "default"}].(*playground.Adapter)
+	if ok {
 		mux.Handle("/playground/", pg.Handler())
 		mux.Handle("GET /{$}", http.RedirectHandler("/playground/", http.StatusFound))
-		onStop(func(context.Context) error { pg.Close(); return nil })
 	}
 	stop, addr, err := listen(group, conf.Listen, mux)
 	if err != nil {
 		return err
 	}
 	onStop(stop)
+	if pg != nil { // before the server waits for its requests to end: live pages never do by themselves
+		onStop(func(context.Context) error { pg.Close(); return nil })
+	}
 	if conf.OpsListen != "" {
 		stop, _, err := listen(group, conf.OpsListen, opsPages(reg, ready))
 		if err != nil {

@@ -347,8 +347,12 @@ func (s *Service) BindGroup(ctx context.Context, account string, g Group) error 
 			if g.Use != "intake" && g.Use != "triage" {
 				return Refuse(BadValue, "field", "use", "why", "choice")
 			}
-			if _, err := s.desk(ctx, tx, g.Desk); err != nil {
-				return err
+			var known []DeskKey
+			if err := tx.Select(ctx, &known, `SELECT key FROM desks WHERE key = ?`, g.Desk); err != nil {
+				return fmt.Errorf("find desk: %w", err)
+			}
+			if len(known) == 0 {
+				return Refuse(NoSuchDesk, "desk", string(g.Desk))
 			}
 		}
 		_, err = tx.Exec(ctx, `INSERT INTO conversations (lane, desk, use, name, locale, source) VALUES (?, ?, ?, ?, ?, 'chat')

@@ -261,7 +261,7 @@ func (s *Service) ByMessage(ctx context.Context, lane, ref string) (MessageOf, e
 
 // View makes a ticket ready for readers.
 func (s *Service) View(ctx context.Context, t *Ticket, now time.Time, zone *time.Location) (*View, error) {
-	desk, err := s.deskOf(ctx, s.db, t.Desk)
+	desk, err := s.deskOf(ctx, s.db, t.Desk, At(now))
 	if err != nil {
 		return nil, err
 	}

@@ -54,6 +54,7 @@ var ErrOnce = errors.New("request has no once-key")
 type Origin struct {
 	Lane   string
 	Thread string // root of the thread that the request stands in or becomes; "" = none
+	Theirs bool   // whom it is opened for wrote there himself: his card goes there too
 }
 
 // Request is one command by one actor.
@@ -273,9 +274,9 @@ func (w *work) scene(ctx context.Context, t *Ticket) (Scene, error) {
 	sc := Scene{Now: w.now, Actor: w.out.Actor}
 	var err error
 	if _, opens := w.r.Command.(Open); opens {
-		sc.Desk, err = w.s.desk(ctx, w.tx, t.Desk)
+		sc.Desk, err = w.s.desk(ctx, w.tx, t.Desk, w.now)
 	} else {
-		sc.Desk, err = w.s.deskOf(ctx, w.tx, t.Desk)
+		sc.Desk, err = w.s.deskOf(ctx, w.tx, t.Desk, w.now)
 	}
 	if err != nil {
 		return sc, err
@@ -505,23 +506,23 @@ func (w *work) join(ctx context.Context, c Open) (bool, error) {
 type deskCache struct {
 	mu    sync.Mutex // guards what follows
 	desks map[DeskKey]Desk
-	read  time.Time
+	read  Time
 }
 
 // deskFresh is how old a cached desk may be.
 const deskFresh = 5 * time.Second
 
-func (s *Service) desk(ctx context.Context, q sqldb.Querier, key DeskKey) (Desk, error) {
+func (s *Service) desk(ctx context.Context, q sqldb.Querier, key DeskKey, now Time) (Desk, error) {
 	s.desks.mu.Lock()
 	defer s.desks.mu.Unlock()
-	if d, ok := s.desks.desks[key]; ok && time.Since(s.desks.read) < deskFresh {
+	if d, ok := s.desks.desks[key]; ok && now.Sub(s.desks.read) < deskFresh {
 		return d, nil
 	}
 	all, err := loadDesks(ctx, q)
 	if err != nil {
 		return Desk{}, err
 	}
-	s.desks.desks, s.desks.read = map[DeskKey]Desk{}, wallClock()
+	s.desks.desks, s.desks.read = map[DeskKey]Desk{}, now
 	for _, d := range all {
 		s.desks.desks[d.Key] = d
 	}
@@ -534,8 +535,8 @@ func (s *Service) desk(ctx context.Context, q sqldb.Querier, key DeskKey) (Desk,
 
 // deskOf is the desk of a ticket that is there: one that was taken out of the
 // configuration is still named, so that its tickets can be brought to an end.
-func (s *Service) deskOf(ctx context.Context, q sqldb.Querier, key DeskKey) (Desk, error) {
-	d, err := s.desk(ctx, q, key)
+func (s *Service) deskOf(ctx context.Context, q sqldb.Querier, key DeskKey, now Time) (Desk, error) {
+	d, err := s.desk(ctx, q, key, now)
 	if CodeOf(err) == NoSuchDesk {
 		return Desk{Key: key, Name: string(key)}, nil
 	}
@@ -549,6 +550,3 @@ func (s *Service) cachedDesk(key DeskKey) *Desk {
 	d := s.desks.desks[key]
 	return &d
 }
-
-// wallClock measures how old a cache is; nothing that is stored comes from it.
-func wallClock() time.Time { return time.Now() }

@@ -45,6 +45,7 @@ type Bot struct {
 	limits   limits
 	aside    sync.WaitGroup // what goes on after the platform has been answered
 	leaving  atomic.Bool    // see Leave
+	atWork   atWork
 }
 
 // New returns a bot without installs.

@@ -47,24 +47,93 @@ func (d *deliverer) Timeout(*river.Job[tickets.Deliver]) time.Duration { return 
 func (d *deliverer) Work(ctx context.Context, j *river.Job[tickets.Deliver]) error {
 	var g errgroup.Group
 	for _, lane := range j.Args.Lanes {
-		g.Go(func() error { return d.b.drain(ctx, lane) })
+		if d.b.atWork.enter(lane) {
+			g.Go(func() error { return d.b.drain(ctx, lane) })
+		}
 	}
 	return g.Wait()
+}
+
+// atWork knows in which lanes this process has a sender. A job for one of them
+// need not ask the database, where all such jobs would queue for the lane's row:
+// the sender looks once more before he leaves.
+type atWork struct {
+	mu    sync.Mutex // guards lanes
+	lanes map[string]bool
+}
+
+// enter reports whether a sender is wanted in a lane. If not, the one who is
+// there will look again.
+func (a *atWork) enter(lane string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, there := a.lanes[lane]; there {
+		a.lanes[lane] = true
+		return false
+	}
+	if a.lanes == nil {
+		a.lanes = map[string]bool{}
+	}
+	a.lanes[lane] = false
+	return true
+}
+
+// looks is said before the sender looks: what came until now he will see.
+func (a *atWork) looks(lane string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.lanes[lane] = false
+}
+
+// done ends the sender's work, unless something has come since he looked last.
+func (a *atWork) done(lane string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.lanes[lane] {
+		return false
+	}
+	delete(a.lanes, lane)
+	return true
+}
+
+// leave ends the sender's work whatever has come: a job of its own follows.
+func (a *atWork) leave(lane string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.lanes, lane)
 }
 
 // drain sends what is due in a lane until nothing is, the platform wants it
 // left alone, or somebody else is at it: whoever holds the lane sees what was
 // committed before his last look, so nothing is left lying.
 func (b *Bot) drain(ctx context.Context, lane string) error {
-	holder := b.holder + "/" + uuid.NewString()
 	end := time.Now().Add(turnTime)
+	for {
+		rests, err := b.drainOnce(ctx, lane, end)
+		switch {
+		case rests: // it has been left already
+			return err
+		case err != nil: // the job is tried again
+			b.atWork.leave(lane)
+			return err
+		case b.atWork.done(lane):
+			return nil
+		}
+	}
+}
+
+// drainOnce is drain until nothing is due. rests tells that the lane was given
+// to a job of its own, now or later.
+func (b *Bot) drainOnce(ctx context.Context, lane string, end time.Time) (rests bool, err error) {
+	holder := b.holder + "/" + uuid.NewString()
 	take := func() ([]tickets.Out, error) {
+		b.atWork.looks(lane)
 		rows, _, _, err := b.out.Take(ctx, lane, holder, tickets.At(b.now()), lease)
 		return rows, err
 	}
 	rows, err := take()
 	if err != nil || len(rows) == 0 {
-		return err
+		return false, err
 	}
 	ctx, done := b.keep(ctx, lane, holder)
 	defer done()
@@ -74,17 +143,18 @@ func (b *Bot) drain(ctx context.Context, lane string) error {
 		case err != nil:
 			err = errors.Join(err, b.letGo(ctx, lane, holder, left))
 			if errors.Is(context.Cause(ctx), errLaneLost) {
-				return nil // whoever has it now goes on
+				return false, nil // whoever has it now goes on
 			}
-			return err
+			return false, err
 		case wait > 0 || len(left) > 0:
 			if err := b.out.Return(ctx, left); err != nil {
-				return err
+				return false, err
 			}
-			return b.out.Block(ctx, lane, holder, tickets.At(b.now().Add(wait)))
+			b.atWork.leave(lane) // before the job that Block leaves, which shall find nobody here
+			return true, b.out.Block(ctx, lane, holder, tickets.At(b.now().Add(wait)))
 		}
 		if rows, err = take(); err != nil || len(rows) == 0 {
-			return err
+			return false, err
 		}
 	}
 }

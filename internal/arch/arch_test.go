@@ -174,7 +174,7 @@ func TestTestsOfTheCoreKnowNoPlatform(t *testing.T) {
 }
 
 // What is made for tests stays in tests; the load generator of cmd is the one
-// other place that speaks to an emulator.
+// other place that speaks to an emulator, and starts a database to throw away.
 func TestFakesStayInTests(t *testing.T) {
 	for _, f := range goFiles(t) {
 		if f.test {
@@ -185,7 +185,7 @@ func TestFakesStayInTests(t *testing.T) {
 			if !ok || !strings.HasSuffix(own, "test") || within(f.dir, own) {
 				return
 			}
-			if f.dir == "cmd/paidan" && strings.HasPrefix(own, "adapters/") {
+			if f.dir == "cmd/paidan" && (strings.HasPrefix(own, "adapters/") || own == "internal/pgtest") {
 				return
 			}
 			t.Errorf("%s: %s is for tests; %s is not one", f.at(s), own, f.path)

@@ -23,14 +23,14 @@ const txRetries = 5
 
 func (db *DB) openPostgres(ctx context.Context) error {
 	var err error
-	if db.writer, err = postgresPool(db.url, postgresWriters, nil); err != nil {
+	if db.writer, err = postgresPool(ctx, db.url, postgresWriters, nil); err != nil {
 		return err
 	}
 	// Reads go through a pool that cannot write: database/sql silently repeats a
 	// statement outside of a transaction when its connection breaks, and a
 	// repeated write may be done twice.
 	readOnly := map[string]string{"default_transaction_read_only": "on"}
-	if db.reader, err = postgresPool(db.url, postgresReaders, readOnly); err != nil {
+	if db.reader, err = postgresPool(ctx, db.url, postgresReaders, readOnly); err != nil {
 		return errors.Join(err, db.writer.Close())
 	}
 	if err := errors.Join(db.writer.PingContext(ctx), db.reader.PingContext(ctx)); err != nil {
@@ -40,7 +40,7 @@ func (db *DB) openPostgres(ctx context.Context) error {
 }
 
 // postgresPool adds our settings to the address, where it does not set them itself.
-func postgresPool(address string, size int, runtime map[string]string) (*sqlx.DB, error) {
+func postgresPool(ctx context.Context, address string, size int, runtime map[string]string) (*sqlx.DB, error) {
 	cfg, err := pq.NewConfig(address)
 	if err != nil {
 		// The parser's message may quote a part of the password.
@@ -73,7 +73,7 @@ func postgresPool(address string, size int, runtime map[string]string) (*sqlx.DB
 	if err != nil {
 		return nil, err
 	}
-	pool := sqlx.NewDb(sql.OpenDB(c), "postgres")
+	pool := sqlx.NewDb(sql.OpenDB(traced(ctx, c)), "postgres")
 	pool.SetMaxOpenConns(size)
 	pool.SetMaxIdleConns(size)
 	pool.SetConnMaxIdleTime(5 * time.Minute)

@@ -61,7 +61,7 @@ func sqlitePool(ctx context.Context, path, settings string, size int) (*sqlx.DB,
 	if err != nil {
 		return nil, err
 	}
-	pool := sqlx.NewDb(sql.OpenDB(statements{c}), "sqlite")
+	pool := sqlx.NewDb(sql.OpenDB(traced(ctx, statements{c})), "sqlite")
 	pool.SetMaxOpenConns(size)
 	pool.SetMaxIdleConns(size)
 	// A query, because opening alone does not read the file.

@@ -28,35 +28,44 @@ func (t *turn) run(ctx context.Context, id tickets.TicketID, c tickets.Command, 
 }
 
 // told is what the actor hears after his command was done: nothing, where he
-// sees the card change.
+// sees the card change. The ticket's view takes several queries, and the
+// commonest acts need none.
 func (t *turn) told(ctx context.Context, c tickets.Command, res tickets.Result) (Reply, error) {
-	v, err := t.view(ctx, res.Ticket)
-	if err != nil {
-		return Reply{}, err
-	}
 	var out Reply
+	id := res.Ticket.ID
 	switch c.(type) {
 	case tickets.Reply:
-		if len(res.Events) > 0 && t.b.svc.HoldReplies > 0 {
-			held := cards.ReplyHeld(res.Events[0].Seq, int(t.b.svc.HoldReplies/time.Second), v, t.lang())
-			if t.ev.Kind != Message || !t.inRequesterPlace(ctx, v.ID) {
-				out.Hint = &held
+		if len(res.Events) > 0 && t.b.svc.HoldReplies > 0 && (t.ev.Kind != Message || !t.inRequesterPlace(ctx, id)) {
+			v, err := t.view(ctx, res.Ticket)
+			if err != nil {
+				return Reply{}, err
 			}
+			held := cards.ReplyHeld(res.Events[0].Seq, int(t.b.svc.HoldReplies/time.Second), v, t.lang())
+			out.Hint = &held
 		}
 	case tickets.Reveal:
 		if key, value, ok := res.Reveal(); ok {
+			v, err := t.view(ctx, res.Ticket)
+			if err != nil {
+				return Reply{}, err
+			}
 			card := cards.Revealed(v, key, value, t.lang())
 			out.Hint = &card
 		}
 	case tickets.Reopen, tickets.Say, tickets.Split:
 		if res.Opened != nil {
-			if v, err = t.view(ctx, res.Opened); err != nil {
+			v, err := t.view(ctx, res.Opened)
+			if err != nil {
 				return Reply{}, err
 			}
 			out.Toast = cards.OpenedLine(v, t.lang())
 		}
 	}
-	if out.Empty() && (t.ev.Kind == Message || t.ev.Kind == Slash) && t.ev.ToBot && !t.shows(ctx, v.ID) {
+	if out.Empty() && (t.ev.Kind == Message || t.ev.Kind == Slash) && t.ev.ToBot && !t.shows(ctx, id) {
+		v, err := t.view(ctx, res.Ticket)
+		if err != nil {
+			return Reply{}, err
+		}
 		card := t.shown(v)
 		out.Hint = &card
 	}

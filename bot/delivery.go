@@ -75,7 +75,7 @@ func (d *Delivery) read(data []byte) error {
 	}
 	d.Install = Install{Platform: parts[0], Name: parts[1]}
 	if len(parts) == 3 {
-		d.Raw.Path = "/" + parts[2]
+		d.Raw.Path = parts[2]
 	}
 	d.Raw.Method, d.Raw.Query = method, u.Query()
 	if method == "SOCKET" {

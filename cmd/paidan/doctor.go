@@ -127,6 +127,9 @@ func (d *checkup) database(ctx context.Context, f doctorFlags) error {
 	db, err := openDatabase(ctx, d.conf)
 	if errors.Is(err, sqldb.ErrLocked) {
 		d.ok("database", "is in use by a server that runs here; stop it to look inside")
+		if f.verify || f.resend != "" {
+			d.bad("database", "--verify and --resend need the SQLite file for themselves; stop the server first")
+		}
 		d.live(ctx)
 		return nil
 	}
@@ -201,14 +204,19 @@ func (d *checkup) deadLetters(ctx context.Context, outbox *tickets.Outbox, count
 	if err != nil {
 		return err
 	}
+	found := false
 	for _, l := range letters {
 		d.line("", l.ID, fmt.Sprintf("%s to %s, ticket %s, %d attempts: %s", l.Kind, l.Lane, l.Ticket, l.Attempts, l.Error))
 		if resend == "all" || resend == l.ID {
+			found = true
 			if _, err := outbox.Resend(ctx, l.ID, now); err != nil {
 				return err
 			}
 			d.ok(l.ID, "will be tried again")
 		}
+	}
+	if resend != "" && !found {
+		d.bad("dead letters", "there is none with the id "+resend+" among the newest 50")
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -55,14 +54,10 @@ func (p *program) replayFile(installs map[bot.Install]bot.Adapter, file string) 
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(p.stdout, "%s: %s, %d events\n", file, in.Kind, len(in.Events))
-	enc := json.NewEncoder(p.stdout)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	for _, ev := range in.Events {
-		if err := enc.Encode(ev); err != nil {
-			return err
-		}
+	text, err := bot.FormatInbound(in)
+	if err != nil {
+		return err
 	}
-	return nil
+	_, err = fmt.Fprintf(p.stdout, "%s:\n%s\n", file, text)
+	return err
 }

@@ -218,7 +218,7 @@ type serving struct {
 // greet prints the line that a newcomer needs, and the code of the first admin.
 func (p *program) greet(ctx context.Context, svc *tickets.Service, conf Config, addr net.Addr, clk *clock.Clock) error {
 	where := "http://" + addr.String()
-	if _, port, err := net.SplitHostPort(addr.String()); err == nil && loopbackHostPort(conf.Listen) {
+	if _, port, err := net.SplitHostPort(addr.String()); err == nil && (loopbackHostPort(conf.Listen) || everywhere(addr)) {
 		where = "http://localhost:" + port
 	}
 	if conf.PublicURL != "" {
@@ -237,6 +237,12 @@ func (p *program) greet(ctx context.Context, svc *tickets.Service, conf Config, 
 		fmt.Fprintf(p.stdout, "No admin yet. Send this to the bot in a private chat within 15 minutes: 管理员 %s\n", code)
 	}
 	return nil
+}
+
+// everywhere reports whether the server listens on all addresses of the machine.
+func everywhere(addr net.Addr) bool {
+	a, ok := addr.(*net.TCPAddr)
+	return ok && a.IP.IsUnspecified()
 }
 
 func (p *program) migrate(ctx context.Context) error {

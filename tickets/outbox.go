@@ -172,6 +172,44 @@ func (o *Outbox) Gone(ctx context.Context, placeID string, repost bool) error {
 	})
 }
 
+// Elsewhere shows the requester his card in private, where the place that it was
+// meant for cannot be written to: a channel, say, that the bot is no member of.
+// It reports whether he can be reached so.
+func (o *Outbox) Elsewhere(ctx context.Context, placeID string, now Time) (bool, error) {
+	moved := false
+	err := o.db.Tx(ctx, func(tx *sqldb.Tx) error {
+		moved = false
+		var p struct {
+			Place
+			Requester PersonID `db:"requester"`
+		}
+		err := tx.Get(ctx, &p, `SELECT p.id, p.ticket_id, p.lane, p.thread, p.audience, p.ref, p.root, p.shown, p.hash, t.requester
+			FROM places p JOIN tickets t ON t.id = p.ticket_id WHERE p.id = ?`, placeID)
+		if err != nil {
+			return fmt.Errorf("load place: %w", err)
+		}
+		if p.Audience != ForRequester && p.Audience != ForAsk || p.Private() {
+			return nil
+		}
+		lane, err := privateLane(ctx, tx, p.Requester)
+		if err != nil || lane == "" {
+			return err
+		}
+		if err := addPlace(ctx, tx, Place{Ticket: p.Ticket, Lane: lane, Audience: p.Audience}, now); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `INSERT INTO outbox (id, lane, kind, ticket_id, place_id, due, created)
+			SELECT cast(? as text), lane, 'card', ticket_id, id, cast(? as bigint), cast(? as bigint) FROM places WHERE ticket_id = ? AND lane = ? AND audience = ? ON CONFLICT DO NOTHING`,
+			uuid.Must(uuid.NewV7()).String(), now, now, p.Ticket, lane, p.Audience)
+		if err != nil {
+			return fmt.Errorf("insert refresh: %w", err)
+		}
+		moved = true
+		return o.wake(ctx, tx, now, lane)
+	})
+	return moved && err == nil, err
+}
+
 // Block leaves the lane alone until a time, and wakes it then.
 func (o *Outbox) Block(ctx context.Context, lane, holder string, until Time) error {
 	return o.db.Tx(ctx, func(tx *sqldb.Tx) error {

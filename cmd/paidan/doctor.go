@@ -82,10 +82,12 @@ type checkup struct {
 	sick bool
 }
 
-func (d *checkup) line(mark, what, says string) { fmt.Fprintf(d.out, "%-5s %s: %s\n", mark, what, says) }
-func (d *checkup) ok(what, says string)         { d.line("ok", what, says) }
-func (d *checkup) warn(what, says string)       { d.line("warn", what, says) }
-func (d *checkup) bad(what, says string)        { d.sick = true; d.line("BAD", what, says) }
+func (d *checkup) line(mark, what, says string) {
+	fmt.Fprintf(d.out, "%-5s %s: %s\n", mark, what, says)
+}
+func (d *checkup) ok(what, says string)   { d.line("ok", what, says) }
+func (d *checkup) warn(what, says string) { d.line("warn", what, says) }
+func (d *checkup) bad(what, says string)  { d.sick = true; d.line("BAD", what, says) }
 
 func (d *checkup) verdict() error {
 	if d.sick {

@@ -86,6 +86,7 @@ func (p *program) command() *cobra.Command {
 		&cobra.Command{Use: "replay FILE.txtar…", Short: "Show what recorded requests mean", Args: cobra.MinimumNArgs(1),
 			RunE: func(cmd *cobra.Command, args []string) error { return p.replay(args) }},
 		p.benchCommand(),
+		p.eraseCommand(),
 		&cobra.Command{Use: "version", Short: "Tell version, commit and Go", Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error { return p.version() }},
 	)

@@ -88,6 +88,24 @@ func TestUpFromEmptyAndAgain(t *testing.T) {
 	})
 }
 
+// The indexes that jobs are fetched by stay; a new version of River that makes
+// the dropped ones anew would be noticed here.
+func TestJobsPayForNoIndexThatNobodyUses(t *testing.T) {
+	dsn, err := server.DB(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := open(t, dsn)
+	if err := Up(t.Context(), db); err != nil {
+		t.Fatal(err)
+	}
+	var kinds []string
+	if err := db.Select(t.Context(), &kinds, `SELECT DISTINCT a.amname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam
+		WHERE i.indrelid = 'river_job'::regclass`); err != nil || len(kinds) != 1 || kinds[0] != "btree" {
+		t.Errorf("river_job has indexes of kinds %v, %v; want btree alone", kinds, err)
+	}
+}
+
 func TestOfManyUpsOneWorks(t *testing.T) {
 	// A second run of this one would fail: its table is there.
 	fsys := fstest.MapFS{"0001_one.sql": {Data: []byte(`CREATE TABLE one (n INT); INSERT INTO one VALUES (1);`)}}

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,7 +34,7 @@ const (
 	rescueAfter = 2 * time.Minute
 	// fetchCooldown is how soon a queue may look for jobs again, and so the most
 	// that a job waits in a busy queue before River sees it.
-	fetchCooldown = 5 * time.Millisecond
+	fetchCooldown = 20 * time.Millisecond
 	// pollInterval finds jobs whose wake-up got lost, and scheduled ones.
 	pollInterval = time.Second
 	// keepCompleted is short, so that the table stays small and fast. What a job
@@ -88,6 +89,7 @@ func New(db *sqldb.DB, clk *clock.Clock, workers *river.Workers, opts Options) (
 		JobTimeout:                  Timeout,
 		Logger:                      slog.New(quiet{log.Handler()}),
 		PeriodicJobs:                opts.Periodic,
+		ReindexerIndexNames:         indexes(),
 		// River compares the real time with when a job began by our clock: one
 		// that is behind would have running jobs look abandoned.
 		RescueStuckJobsAfter: rescueAfter + max(0, time.Since(clk.Precise())),
@@ -105,6 +107,13 @@ func New(db *sqldb.DB, clk *clock.Clock, workers *river.Workers, opts Options) (
 		return nil, fmt.Errorf("make job client: %w", err)
 	}
 	return c, nil
+}
+
+// indexes are those of River's that we keep: migrations drop what we never search by.
+func indexes() []string {
+	return slices.DeleteFunc(river.ReindexerIndexNamesDefault(), func(name string) bool {
+		return name == "river_job_args_index" || name == "river_job_metadata_index"
+	})
 }
 
 // River is the client underneath, for listing, retrying and cancelling jobs.

@@ -46,6 +46,7 @@ type Bot struct {
 	aside    sync.WaitGroup // what goes on after the platform has been answered
 	leaving  atomic.Bool    // see Leave
 	atWork   atWork
+	named    recent         // accounts whose name we have been told
 }
 
 // New returns a bot without installs.
@@ -245,18 +246,31 @@ func (t *turn) handle(ctx context.Context) (Reply, error) {
 	return Reply{}, nil
 }
 
-// do runs a command as the event's actor, who is introduced first if need be.
+// do runs a command as the event's actor, who is introduced first if need be:
+// which of those who acted before need not be asked again.
 func (t *turn) do(ctx context.Context, r tickets.Request) (tickets.Result, error) {
-	if err := t.who(ctx); err != nil {
-		return tickets.Result{}, err
-	}
 	r.Account, r.Via, r.Now = t.ev.User.String(), t.lane(), t.b.now()
 	if r.Once == "" {
 		r.Once = t.once()
 	}
+	if !t.b.named.has(r.Account) {
+		if err := t.who(ctx); err != nil {
+			return tickets.Result{}, err
+		}
+	}
 	res, err := t.b.svc.Do(ctx, r)
+	if errors.Is(err, tickets.ErrNoAccount) { // erased since
+		t.known = false
+		if err := t.who(ctx); err != nil {
+			return tickets.Result{}, err
+		}
+		res, err = t.b.svc.Do(ctx, r)
+	}
 	if res.Actor.Person != "" {
 		t.actor, t.known = res.Actor, true
+		if !nameless(res.Actor.Name, t.ev.User) {
+			t.b.named.add(r.Account)
+		}
 	}
 	return res, err
 }

@@ -45,6 +45,8 @@ type ClickRound struct {
 	Latency   Latency `json:"latency"`
 	Refreshed int64   `json:"cards_refreshed_meanwhile"`
 	Failed    int     `json:"failed"`
+	ServerCPU float64 `json:"server_cpu_ms_per_click"` // what the cards shown meanwhile took is in it
+	LoadCPU   float64 `json:"load_cpu_ms_per_click"`   // of those who click, and of the emulator
 	Memory    Memory  `json:"memory"`
 }
 
@@ -117,7 +119,7 @@ func (b *bench) clicksOn(ctx context.Context, database string) (c Clicks, err er
 		if err != nil {
 			return c, err
 		}
-		b.say("%s round %d: bare %.0f tx/s, %.0f clicks/s (%.0f %%), p99 %.1f ms, load %s", database, i+1, r.Bare, r.Clicks, 100*r.Ratio, r.Latency.P99, loadAverage())
+		b.say("%s round %d: bare %.0f tx/s, %.0f clicks/s (%.0f %%), p99 %.1f ms, CPU ms a click: server %.2f, load %.2f; load %s", database, i+1, r.Bare, r.Clicks, 100*r.Ratio, r.Latency.P99, r.ServerCPU, r.LoadCPU, loadAverage())
 		c.Rounds = append(c.Rounds, r)
 		ratios, p99 = append(ratios, r.Ratio), append(p99, r.Latency.P99)
 	}
@@ -325,6 +327,7 @@ func (b *bench) clickRound(ctx context.Context, w *world, st store, button *slac
 	w.spaces[0].slack.OnArrival(func(slacktest.Arrival) { refreshed.Add(1) })
 	profiled := b.cpuProfile(ctx, s, fmt.Sprintf("clicks-%s-%d", c.Database, round), 3)
 
+	cpu, ownCPU := s.cpu(), processCPU(os.Getpid())
 	begin := time.Now()
 	took := make([][]time.Duration, c.Clients)
 	var failed atomic.Int64
@@ -358,6 +361,8 @@ func (b *bench) clickRound(ctx context.Context, w *world, st store, button *slac
 		return r, err
 	}
 	elapsed := time.Since(begin)
+	r.ServerCPU = (s.cpu() - cpu).Seconds() * 1000 / float64(c.Tickets)
+	r.LoadCPU = (processCPU(os.Getpid()) - ownCPU).Seconds() * 1000 / float64(c.Tickets)
 	r.Refreshed, r.Failed = refreshed.Load(), int(failed.Load())
 	if r.Memory, err = s.memory(); err != nil {
 		return r, err

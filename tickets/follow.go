@@ -195,6 +195,10 @@ func (w *work) tell(ctx context.Context, t *Ticket, e *Event) error {
 		return w.relay(ctx, t, e, ForRequester, w.now.Add(w.s.HoldReplies))
 	case SolvedBy:
 		return w.ask(ctx, t, e)
+	case Thanked:
+		if t.Status.Open() { // «好的» may be what an agent waits to read
+			return w.relay(ctx, t, e, ForTeam, w.now)
+		}
 	case SaidMore, Noted, Rejected, Reopened, Answered:
 		if err := w.relay(ctx, t, e, ForTeam, w.now); err != nil {
 			return err
@@ -372,7 +376,7 @@ func (w *work) places(ctx context.Context, t *Ticket, requester PersonID, origin
 			}
 		}
 		return nil
-	case inTeam || requester != w.out.Actor.Person:
+	case inTeam || requester != w.out.Actor.Person && !origin.Theirs:
 		// Asked for among the team, or for somebody else: he is told in private.
 		lane, err := privateLane(ctx, w.tx, requester)
 		if err != nil || lane == "" || requester == w.out.Actor.Person {

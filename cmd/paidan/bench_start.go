@@ -115,5 +115,3 @@ func (b *bench) idle(ctx context.Context, s *benchServer) (Memory, error) {
 		return Memory{}, ctx.Err()
 	}
 }
-
-func (b *bench) lists(ctx context.Context) (any, error) { return nil, errors.New("later") }

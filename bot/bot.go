@@ -45,6 +45,7 @@ type Bot struct {
 	limits   limits
 	aside    sync.WaitGroup // what goes on after the platform has been answered
 	leaving  atomic.Bool    // see Leave
+	soon     chan time.Time // see tendIn
 	atWork   atWork
 	named    recent         // accounts whose name we have been told
 }
@@ -62,7 +63,7 @@ func New(c Config) *Bot {
 	}
 	return &Bot{
 		svc: c.Tickets, out: c.Outbox, seal: c.Sealer, now: c.Now, zone: c.Zone, lang: c.Lang, emoji: c.Emoji,
-		log: c.Log, metrics: c.Metrics, holder: c.Holder, installs: map[Install]Adapter{}, limits: newLimits(),
+		log: c.Log, metrics: c.Metrics, holder: c.Holder, installs: map[Install]Adapter{}, limits: newLimits(), soon: make(chan time.Time, 64),
 	}
 }
 

@@ -297,7 +297,11 @@ func (g *Gateway) serve(ctx context.Context, install Install, adapter Adapter, w
 	defer cancel()
 	reply, err := g.Sink(work, install, in)
 	if err != nil {
-		g.Log.Error("could not deal with an event", "platform", install.Platform, "install", install.Name, "kind", kind, "event", in.Events[0].ID, "err", err)
+		level := slog.LevelError
+		if errors.Is(err, ErrNotYet) {
+			level = slog.LevelInfo
+		}
+		g.Log.Log(ctx, level, "could not deal with an event", "platform", install.Platform, "install", install.Name, "kind", kind, "event", in.Events[0].ID, "err", err)
 		return errSink
 	}
 	if err := answer(adapter, w, in, reply); err != nil {

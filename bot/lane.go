@@ -24,6 +24,7 @@ const (
 	lease      = 15 * time.Second // of a lane, and so what a killed process locks it for
 	renewEvery = 4 * time.Second
 	tendEvery  = 5 * time.Second
+	tendLeast  = 200 * time.Millisecond
 	turnTime   = 20 * time.Second // after which a sender hands a busy lane over to a fresh job
 	letGoTime  = 3 * time.Second  // for giving a lane back after an error
 )
@@ -150,8 +151,14 @@ func (b *Bot) drainOnce(ctx context.Context, lane string, end time.Time) (rests 
 			if err := b.out.Return(ctx, left); err != nil {
 				return false, err
 			}
-			b.atWork.leave(lane) // before the job that Block leaves, which shall find nobody here
-			return true, b.out.Block(ctx, lane, holder, tickets.At(b.now().Add(wait)))
+			b.atWork.leave(lane)     // before the job that Block leaves, which shall find nobody here
+			until := tickets.Time(0) // at once, by whoever comes
+			if wait > 0 {
+				until = tickets.At(b.now().Add(wait))
+			}
+			err := b.out.Block(ctx, lane, holder, until)
+			b.tendIn(wait)
+			return true, err
 		}
 		if rows, err = take(); err != nil || len(rows) == 0 {
 			return false, err
@@ -218,33 +225,60 @@ func (b *Bot) keep(ctx context.Context, lane, holder string) (held context.Conte
 func (b *Bot) Leave() { b.leaving.Store(true) }
 
 // Tend looks after the lanes until ctx ends: those that have something due for
-// which nobody has come are woken, be it that a process died, a job got lost or
-// a clock was put forward. Every process does it; only one gets the lane.
+// which nobody has come are woken, be it that a process died, a job got lost, a
+// clock was put forward, or a rest is over. Every process does it; only one gets
+// the lane. River's own schedule looks every five seconds only, and only in the
+// process that is elected: too late for a lane that may post once a second.
 func (b *Bot) Tend(ctx context.Context) error {
-	tick := time.NewTicker(tendEvery)
-	defer tick.Stop()
+	next := time.NewTimer(0)
+	defer next.Stop()
+	var at time.Time
 	for {
-		if err := b.tendOnce(ctx); err != nil && ctx.Err() == nil {
-			b.log.Warn("outbox was not looked after, trying again", "err", err)
-		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case soon := <-b.soon:
+			if soon.Before(at) {
+				at = soon
+				next.Reset(max(time.Until(at), tendLeast))
+			}
+			continue
+		case <-next.C:
 		}
+		wait, err := b.tendOnce(ctx)
+		if err != nil && ctx.Err() == nil {
+			b.log.Warn("outbox was not looked after, trying again", "err", err)
+		}
+		wait = min(max(wait, tendLeast), tendEvery)
+		at = time.Now().Add(wait)
+		next.Reset(wait)
 	}
 }
 
-func (b *Bot) tendOnce(ctx context.Context) error {
+// tendIn has Tend look after the lanes in a while. It is a nudge: when nobody
+// takes it, Tend comes a little later by itself.
+func (b *Bot) tendIn(wait time.Duration) {
+	select {
+	case b.soon <- time.Now().Add(wait):
+	default:
+	}
+}
+
+// tendOnce returns when something is due next.
+func (b *Bot) tendOnce(ctx context.Context) (time.Duration, error) {
 	now := tickets.At(b.now())
 	if _, err := b.out.Sweep(ctx, now); err != nil {
-		return fmt.Errorf("sweep: %w", err)
+		return tendEvery, fmt.Errorf("sweep: %w", err)
 	}
 	oldest, dead, err := b.out.Backlog(ctx, now)
 	if err != nil {
-		return err
+		return tendEvery, err
 	}
 	b.metrics.OutboxAge(oldest)
 	b.metrics.DeadLetters(dead)
-	return nil
+	due, err := b.out.NextDue(ctx, now)
+	if err != nil || due == 0 {
+		return tendEvery, err
+	}
+	return due.Sub(now), nil
 }

@@ -50,7 +50,44 @@ func (t *turn) place(ctx context.Context) (talk, error) {
 			return k, err
 		}
 	}
+	if k.ticket == "" && t.ev.Thread != "" && k.group.Use != "" {
+		return k, t.notYet(ctx)
+	}
 	return k, nil
+}
+
+// notYetFor is how long a card that was begun to be posted may turn out to be
+// the one that somebody has answered already.
+const notYetFor = 10 * time.Minute
+
+// notYet is an error where a card may stand in the event's lane that we do not
+// know by its name: people can see it before that is recorded, and a crash in
+// between makes it many seconds. The platform is asked to send the event again,
+// for an answer to a card must not be taken for talk that concerns nobody.
+func (t *turn) notYet(ctx context.Context) error {
+	unsure, err := t.b.svc.Posting(ctx, t.lane(), tickets.At(t.b.now().Add(-notYetFor)))
+	if err == nil && unsure {
+		return ErrNotYet
+	}
+	return err
+}
+
+// audience is whom what is said here about a ticket reaches: a thread below some
+// message about it is for whoever reads its card in this place. Where both the
+// team and the requester do, it is the team's.
+func (t *turn) audience(ctx context.Context, id tickets.TicketID) (tickets.Audience, error) {
+	places, err := t.b.svc.LanesOf(ctx, id)
+	found := tickets.Audience("")
+	for _, p := range places {
+		switch {
+		case p.Lane != t.lane():
+		case p.Audience == tickets.ForTeam:
+			return tickets.ForTeam, nil
+		case p.Audience == tickets.ForRequester:
+			found = tickets.ForRequester
+		}
+	}
+	return found, err
 }
 
 func (t *turn) message(ctx context.Context) (Reply, error) {
@@ -263,7 +300,7 @@ func (t *turn) reacted(ctx context.Context) (Reply, error) {
 		id, _, err = t.b.svc.ByThread(ctx, t.lane(), string(t.ev.Thread))
 	}
 	if tickets.CodeOf(err) == tickets.NotFound {
-		return Reply{}, nil
+		return Reply{}, t.notYet(ctx)
 	}
 	if err != nil {
 		return Reply{}, err

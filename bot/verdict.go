@@ -30,3 +30,7 @@ var (
 	// ErrUnknown means: it may have been done or not. See Finder.
 	ErrUnknown = errors.New("outcome unknown")
 )
+
+// ErrNotYet is returned by Dispatch for what may be about a card that we do not
+// know by its name yet: the platform shall send it again, a little later.
+var ErrNotYet = errors.New("about a card that is just being posted")

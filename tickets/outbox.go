@@ -260,7 +260,7 @@ func (o *Outbox) Sweep(ctx context.Context, now Time) (int, error) {
 		lanes = nil
 		err := tx.Select(ctx, &lanes, `SELECT DISTINCT o.lane FROM outbox o LEFT JOIN lanes l ON l.lane = o.lane
 			WHERE o.state IN ('pending', 'sending') AND o.due <= ? AND COALESCE(l.until, 0) <= ? AND COALESCE(l.blocked, 0) <= ? ORDER BY o.lane LIMIT 1000`,
-			now.Add(-time.Second), now, now)
+			now, now, now)
 		if err != nil {
 			return fmt.Errorf("find lanes: %w", err)
 		}
@@ -270,6 +270,20 @@ func (o *Outbox) Sweep(ctx context.Context, now Time) (int, error) {
 		return o.wake(ctx, tx, 0, lanes...)
 	})
 	return len(lanes), err
+}
+
+// NextDue is the next moment after now at which something in the outbox comes
+// due, or the rest or the lease of its lane ends; 0 when there is none.
+func (o *Outbox) NextDue(ctx context.Context, now Time) (Time, error) {
+	var next Time
+	err := o.db.Get(ctx, &next, `SELECT COALESCE(min(at), 0) FROM (
+		SELECT CASE WHEN o.due > COALESCE(l.blocked, 0) AND o.due > COALESCE(l.until, 0) THEN o.due
+			WHEN COALESCE(l.blocked, 0) > COALESCE(l.until, 0) THEN l.blocked ELSE l.until END AS at
+		FROM outbox o LEFT JOIN lanes l ON l.lane = o.lane WHERE o.state IN ('pending', 'sending')) AS dues WHERE at > ?`, now)
+	if err != nil {
+		return 0, fmt.Errorf("find what is due next: %w", err)
+	}
+	return next, nil
 }
 
 func (o *Outbox) wake(ctx context.Context, tx *sqldb.Tx, at Time, lanes ...string) error {

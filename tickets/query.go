@@ -259,6 +259,19 @@ func (s *Service) ByMessage(ctx context.Context, lane, ref string) (MessageOf, e
 	return m[0], nil
 }
 
+// Posting reports whether the card of a ticket may stand in a lane without our
+// knowing its message: it was taken to be posted, and what became of it has not
+// been recorded. What was made before since is not counted.
+func (s *Service) Posting(ctx context.Context, lane string, since Time) (bool, error) {
+	n := 0
+	err := s.db.Get(ctx, &n, `SELECT count(*) FROM outbox o JOIN places p ON p.id = o.place_id
+		WHERE o.lane = ? AND o.state = 'sending' AND o.kind = 'card' AND o.created >= ? AND p.ref = ''`, lane, since)
+	if err != nil {
+		return false, fmt.Errorf("find cards under way: %w", err)
+	}
+	return n > 0, nil
+}
+
 // View makes a ticket ready for readers.
 func (s *Service) View(ctx context.Context, t *Ticket, now time.Time, zone *time.Location) (*View, error) {
 	desk, err := s.deskOf(ctx, s.db, t.Desk, At(now))

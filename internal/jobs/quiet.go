@@ -17,15 +17,22 @@ func (q quiet) Enabled(ctx context.Context, level slog.Level) bool {
 
 // Handle passes the record on unless it speaks of a cancellation.
 func (q quiet) Handle(ctx context.Context, r slog.Record) error {
-	cancelled := strings.Contains(r.Message, context.Canceled.Error())
+	cancelled := cancellation(r.Message)
 	r.Attrs(func(a slog.Attr) bool {
-		cancelled = cancelled || strings.Contains(a.Value.String(), context.Canceled.Error())
+		cancelled = cancelled || cancellation(a.Value.String())
 		return !cancelled
 	})
 	if cancelled {
 		return nil
 	}
 	return q.Handler.Handle(ctx, r)
+}
+
+// cancellation reports whether a text speaks of one, in Go's words or, when a
+// statement was under way, in PostgreSQL's (query_canceled). A statement that
+// took too long has the same code and other words, and is heard of.
+func cancellation(text string) bool {
+	return strings.Contains(text, context.Canceled.Error()) || strings.Contains(text, "canceling statement due to user request")
 }
 
 // WithAttrs is quiet too.

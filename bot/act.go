@@ -112,6 +112,7 @@ func (t *turn) target(ctx context.Context, in Intent, k talk) (tickets.TicketID,
 // names none and has only one.
 var byRequester = map[tickets.Verb]bool{
 	tickets.VerbUrge: true, tickets.VerbConfirm: true, tickets.VerbReject: true, tickets.VerbSay: true, tickets.VerbWithdraw: true,
+	tickets.VerbSolve: true, tickets.VerbReopen: true,
 }
 
 // intent does what was said.
@@ -120,7 +121,15 @@ func (t *turn) intent(ctx context.Context, in Intent, k talk) (Reply, error) {
 		return Reply{}, err
 	}
 	switch in.Verb {
-	case VerbNone, VerbUnknown, VerbPick, VerbOnCall, tickets.VerbHelp:
+	case VerbUnknown:
+		if in.Key != "" {
+			word, _, _ := strings.Cut(strings.TrimSpace(in.Text), " ")
+			c := cards.Unknown(word, in.Key, in.Number, t.lang())
+			return Reply{Hint: &c}, nil
+		}
+		c := cards.Help(t.lang(), t.actor.Anywhere())
+		return Reply{Hint: &c}, nil
+	case VerbNone, VerbPick, VerbOnCall, tickets.VerbHelp:
 		c := cards.Help(t.lang(), t.actor.Anywhere())
 		return Reply{Hint: &c}, nil
 	case VerbLink:
@@ -149,7 +158,8 @@ func (t *turn) intent(ctx context.Context, in Intent, k talk) (Reply, error) {
 	if err != nil {
 		return t.refused(ctx, err, cards.Act{Verb: in.Verb})
 	}
-	if in.Form && t.ev.Trigger != "" || in.Form && t.inlineForms() {
+	asks := in.Form && !(in.Verb == tickets.VerbSolve && t.actor.Me(tk.Requester) && !t.actor.Works(tk.Desk)) // his «解决» says yes
+	if asks && (t.ev.Trigger != "" || t.inlineForms()) {
 		return t.form(ctx, cards.Act{Verb: in.Verb, Ticket: id, Arg: in.Key})
 	}
 	c, err := t.command(ctx, in, tk)
@@ -293,7 +303,7 @@ func (t *turn) solve(in Intent, tk *tickets.Ticket) tickets.Command {
 	}
 	text := in.Text
 	if strings.TrimSpace(text) == "" {
-		text = cards.StatusWord(tickets.Solved, t.lang())
+		text = cards.SolvedWord(t.lang())
 		if tk.Said != nil {
 			text = tk.Said.Text
 		}
@@ -503,7 +513,9 @@ func (t *turn) submitOpen(ctx context.Context, act cards.Act) (Reply, error) {
 	if err := t.who(ctx); err != nil {
 		return Reply{}, err
 	}
-	res, err := t.do(ctx, tickets.Request{Command: o, Origin: t.origin(), Message: string(t.ev.Message)})
+	from := t.origin()
+	from.Theirs = from.Thread != "" // it was opened on a message of his
+	res, err := t.do(ctx, tickets.Request{Command: o, Origin: from, Message: string(t.ev.Message)})
 	if err != nil {
 		return t.badInput(ctx, err, act)
 	}
@@ -620,12 +632,20 @@ func (t *turn) inputOf(e *tickets.Error) string {
 	if f := e.Args["field"]; f != "" && has(cards.InField+f) {
 		return cards.InField + f
 	}
+	if name := inputOfWhat[e.Args["what"]]; has(name) {
+		return name
+	}
 	for _, name := range inputsFor[e.Code] {
 		if has(name) {
 			return name
 		}
 	}
 	return ""
+}
+
+// inputOfWhat are the inputs of what a refusal names.
+var inputOfWhat = map[string]string{
+	"team": cards.InTeam, "reason": cards.InReason, "title": cards.InTitle, "text": cards.InText, "solution": cards.InText, "question": cards.InText, "tag": cards.InAdd,
 }
 
 var inputsFor = map[tickets.Code][]string{

@@ -129,6 +129,19 @@ type FileCarrier interface {
 	SendFile(ctx context.Context, to Dest, once, name string, size int64, content io.Reader) (MessageRef, error)
 }
 
+// Reader reads what stands in a message, for platforms that do not tell it when
+// somebody reacts to it. ErrGone means: there is no such message.
+type Reader interface {
+	ReadMessage(ctx context.Context, ref MessageRef) (Said, error)
+}
+
+// Said is what somebody wrote.
+type Said struct {
+	User  UserRef
+	Text  string
+	Files []File
+}
+
 // Finding is one line of a check-up.
 type Finding struct {
 	OK   bool

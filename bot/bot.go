@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,7 +49,7 @@ type Bot struct {
 	leaving  atomic.Bool    // see Leave
 	soon     chan time.Time // see tendIn
 	atWork   atWork
-	named    recent         // accounts whose name we have been told
+	named    recent // accounts whose name we have been told
 }
 
 // New returns a bot without installs.
@@ -82,11 +84,25 @@ func (b *Bot) after(ctx context.Context, what string, f func(ctx context.Context
 	b.aside.Go(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hintTime)
 		defer cancel()
-		if err := f(ctx); err != nil {
+		if err := survive(func() error { return f(ctx) }); err != nil {
 			b.metrics.HintFailed("any")
 			b.log.Warn("hint was not shown", "what", what, "err", err)
 		}
 	})
+}
+
+// errPanicked marks an error that was a panic.
+var errPanicked = errors.New("panic")
+
+// survive turns a panic of f into an error: whatever goes wrong with one message
+// must not take the others down with the process.
+func survive(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %v\n%s", errPanicked, p, debug.Stack())
+		}
+	}()
+	return f()
 }
 
 // Dispatch does what a verified request asks for. An error means that it is not
@@ -164,7 +180,14 @@ func (t *turn) aside(ctx context.Context, r Reply) (Reply, error) {
 	if note != nil {
 		c := *note
 		r.Hint, r.Toast = nil, ""
-		t.b.after(ctx, "hint", func(ctx context.Context) error { return t.whisper(ctx, c) })
+		t.b.after(ctx, "hint", func(ctx context.Context) error {
+			// A platform may tell of one thing twice: Slack does of every mention.
+			first, err := t.b.svc.First(ctx, "hint|"+t.once(), t.b.now())
+			if err != nil || !first {
+				return err
+			}
+			return t.whisper(ctx, c)
+		})
 	}
 	return r, nil
 }
@@ -204,7 +227,7 @@ func (t *turn) once() string { return t.install.String() + "|" + t.ev.ID }
 
 // lang is the actor's language.
 func (t *turn) lang() cards.Lang {
-	for _, l := range []string{t.actor.Locale, t.ev.Locale} {
+	for _, l := range []string{t.ev.Locale, t.actor.Locale} { // what he reads just now comes first
 		if l != "" {
 			return cards.LangOf(l)
 		}
@@ -241,7 +264,7 @@ func (t *turn) handle(ctx context.Context) (Reply, error) {
 	case Renamed:
 		return Reply{}, t.introduce(ctx)
 	case Uninstalled:
-		t.b.limits.pause(t.install)
+		t.b.limits.pause(t.install, t.b.now())
 		t.b.log.Error("install was removed by its workspace; nothing is sent there any more", "install", t.install.String())
 	}
 	return Reply{}, nil
@@ -273,7 +296,25 @@ func (t *turn) do(ctx context.Context, r tickets.Request) (tickets.Result, error
 			t.b.named.add(r.Account)
 		}
 	}
+	if err == nil {
+		t.b.counted(ctx, res)
+	}
 	return res, err
+}
+
+// counted feeds the metric of our own noise when a ticket has come to its end.
+func (b *Bot) counted(ctx context.Context, res tickets.Result) {
+	closes := func(e tickets.Event) bool { return e.Facts.Status == tickets.Closed }
+	if b.metrics == nil || res.Repeat || !slices.ContainsFunc(res.Events, closes) {
+		return
+	}
+	b.after(ctx, "count posts", func(ctx context.Context) error {
+		posts, err := b.svc.PostsOf(ctx, res.Ticket.ID)
+		for _, n := range posts {
+			b.metrics.Posts(n)
+		}
+		return err
+	})
 }
 
 // who reads the actor, for what is shown to him. Somebody who is not known yet,
@@ -302,12 +343,15 @@ const introduceTime = 1200 * time.Millisecond
 
 // introduce makes the event's actor known, with what his platform tells of him.
 func (t *turn) introduce(ctx context.Context) error {
-	_, err := t.b.ensure(ctx, t.adapter, t.ev.User, t.ev.UserName)
+	_, err := t.b.ensure(ctx, t.adapter, User{Ref: t.ev.User, Name: t.ev.UserName, Guest: t.ev.Guest})
 	return err
 }
 
-func (b *Bot) ensure(ctx context.Context, a Adapter, u UserRef, name string) (tickets.PersonID, error) {
-	p := tickets.Profile{Account: u.String(), Name: name}
+// ensure makes an account known by what was told of it with an event and by what
+// its platform tells when asked. Who was called a guest by either is one.
+func (b *Bot) ensure(ctx context.Context, a Adapter, told User) (tickets.PersonID, error) {
+	u := told.Ref
+	p := tickets.Profile{Account: u.String(), Name: told.Name, Guest: told.Guest}
 	if f, ok := a.(UserFinder); ok {
 		ctx, cancel := context.WithTimeout(ctx, introduceTime)
 		defer cancel()
@@ -316,7 +360,7 @@ func (b *Bot) ensure(ctx context.Context, a Adapter, u UserRef, name string) (ti
 			// Who cannot be looked up is still somebody: he is introduced again later.
 			b.log.Warn("user was not found", "install", u.Install.String(), "err", err)
 		} else {
-			p.Email, p.Locale, p.Zone, p.Guest = info.Email, info.Locale, info.Zone, info.Guest
+			p.Email, p.Locale, p.Zone, p.Guest = info.Email, info.Locale, info.Zone, told.Guest || info.Guest
 			if info.Name != "" {
 				p.Name = info.Name
 			}
@@ -338,7 +382,7 @@ func (t *turn) person(ctx context.Context, u UserRef, name string) (tickets.Pers
 	if err != nil && !errors.Is(err, tickets.ErrNoAccount) {
 		return "", err
 	}
-	return t.b.ensure(ctx, t.adapter, u, name)
+	return t.b.ensure(ctx, t.adapter, User{Ref: u, Name: name})
 }
 
 // refused turns an error into a private sentence, and passes everything that is

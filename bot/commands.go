@@ -651,6 +651,8 @@ func (p *parser) continues(a alias, how mark) bool {
 	ahead, _ := p.look(24)
 	verb := a.row.Verb
 	switch {
+	case a.row.shape == shapeField && how > markNone && strings.ContainsAny(ahead, "=:"):
+		return false // 字段 系统=VPN
 	case a.row.shape == shapeTags:
 		return how == markNone // what a tag may be is looked at with the tags
 	case how == markNone:

@@ -138,6 +138,7 @@ type Event struct {
 	Conv      ConvRef
 	Private   bool       // Conv is a private chat with the bot
 	Message   MessageRef // what was written, clicked on or reacted to
+	Author    UserRef    // who wrote Message, where somebody reacts to it or calls a shortcut on it; zero when not told
 	Thread    MessageRef // root of the thread it stands in; "" at top level
 	Quote     MessageRef // what it quotes, on platforms without threads
 	QuoteText string     // text of the quoted message where the platform tells it: a #number in it names the ticket

@@ -33,17 +33,20 @@ func newLimits() limits {
 	return limits{mu: &sync.Mutex{}, until: map[Install]time.Time{}, limiters: map[string]*rate.Limiter{}}
 }
 
-// block leaves an install alone until a time.
-func (l limits) block(i Install, until time.Time) {
+// block leaves an install alone until a time, and reports whether it was not
+// left alone already.
+func (l limits) block(i Install, now, until time.Time) (first bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	first = !l.until[i].After(now)
 	if until.After(l.until[i]) {
 		l.until[i] = until
 	}
+	return first
 }
 
 // pause leaves an install alone until the program is started again.
-func (l limits) pause(i Install) { l.block(i, time.Now().Add(100*365*24*time.Hour)) }
+func (l limits) pause(i Install, now time.Time) { l.block(i, now, now.Add(100*365*24*time.Hour)) }
 
 // blocked is how long an install is still left alone; at most an hour is told,
 // so that whoever waits looks again.

@@ -51,6 +51,7 @@ func (t *turn) look(ctx context.Context, verb tickets.Verb, id tickets.TicketID)
 		if err != nil {
 			return Reply{}, err
 		}
+		slices.Reverse(entries) // cards want the oldest first
 		c = cards.Timeline(v, entries, t.lang())
 	}
 	return Reply{Hint: &c}, nil

@@ -3,6 +3,7 @@ package bot
 import (
 	"context"
 	"errors"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -36,6 +37,11 @@ func (t *turn) place(ctx context.Context) (talk, error) {
 		}
 		k.ticket, k.audience, err = t.b.svc.ByThread(ctx, t.lane(), string(root))
 		if err != nil && tickets.CodeOf(err) != tickets.NotFound {
+			return k, err
+		}
+	}
+	if k.ticket != "" && k.audience == "" {
+		if k.audience, err = t.audience(ctx, k.ticket); err != nil {
 			return k, err
 		}
 	}
@@ -122,10 +128,41 @@ func (t *turn) inThread(ctx context.Context, k talk) (Reply, error) {
 		return t.refused(ctx, err, cards.Act{})
 	}
 	in := Parse(t.ev.Text, t.ev.Mentions, t.b.now(), t.b.zone)
-	if in.Verb != VerbNone && in.Verb != VerbUnknown && in.Verb != VerbPick {
+	if t.ev.ToBot && in.Verb != VerbNone && in.Verb != VerbUnknown && in.Verb != VerbPick || t.orders(in, tk) {
 		return t.intent(ctx, in, k)
 	}
 	return t.words(ctx, tk, k)
+}
+
+// orders reports whether what was said without the bot's name is meant for it
+// all the same. Words that people also use among themselves are not, and nobody
+// is refused in a talk for a word that only others could use as a verb.
+func (t *turn) orders(in Intent, tk *tickets.Ticket) bool {
+	switch in.Verb {
+	case VerbNone, VerbUnknown, VerbPick, VerbSettings, VerbLevel, VerbLink, VerbAdmin, VerbOnCall, tickets.VerbHelp:
+		return false
+	case tickets.VerbSolve:
+		return reSolve.MatchString(t.ev.Text) && t.may(in.Verb, tk)
+	case tickets.VerbClose, tickets.VerbWithdraw, tickets.VerbArchive:
+		return in.Text == "" && t.may(in.Verb, tk)
+	}
+	return t.may(in.Verb, tk)
+}
+
+// reSolve is how an owner says in his team's talk that it is solved; «完成 50%»
+// and «done with the first part» are none.
+var reSolve = regexp.MustCompile(`(?i)^\s*(?:已?解决|solved?\b|resolved?\b)`)
+
+// may reports whether the actor is somebody who uses the verb at all: whoever
+// works at the desk, and of its own verbs, the requester.
+func (t *turn) may(v tickets.Verb, tk *tickets.Ticket) bool {
+	switch {
+	case t.actor.Works(tk.Desk):
+		return true
+	case v == tickets.VerbSolve:
+		return t.actor.Me(tk.Requester) || t.actor.Me(tk.OpenedBy)
+	}
+	return tickets.Authorize(t.actor, v, tk) == nil
 }
 
 // words decides whom plain words in a thread are for. In the team's thread they
@@ -164,9 +201,11 @@ func (t *turn) talkToBot(ctx context.Context, in Intent, k talk) (Reply, error) 
 		return t.words(ctx, tk, k)
 	}
 	asks := k.group.Use == "intake" || t.ev.Private && !t.actor.Anywhere()
+	if in.Verb != VerbUnknown && thanks.MatchString(t.ev.Text) && len(t.ev.Files) == 0 {
+		return Reply{}, nil // nothing to be said to that
+	}
 	if in.Verb == VerbUnknown || !asks || tickets.Chatter(t.ev.Text) && len(t.ev.Files) == 0 {
-		c := cards.Help(t.lang(), t.actor.Anywhere())
-		return Reply{Hint: &c}, nil
+		return t.intent(ctx, Intent{Verb: VerbUnknown, Key: in.Key, Number: in.Number, Text: t.ev.Text}, k)
 	}
 	if t.ev.Private {
 		if r, done, err := t.goOn(ctx); done || err != nil {
@@ -176,15 +215,44 @@ func (t *turn) talkToBot(ctx context.Context, in Intent, k talk) (Reply, error) 
 	return t.request(ctx, k)
 }
 
+// thanks is what ends a talk.
+var thanks = regexp.MustCompile(`(?i)^[\s!！.。~，,]*(谢谢|多谢|感谢|辛苦|好的|收到|明白|了解|ok\b|okay\b|thanks?\b|thank you|thx\b|got it)[^?？]{0,12}$`)
+
+// goOnWithin is how long a private chat without threads is about the ticket that
+// was asked for there last.
+const goOnWithin = 24 * time.Hour
+
 // goOn adds what a requester writes in private to the open ticket that he asked
-// for there: in a chat without threads that is what he means.
+// for there: where a chat has no threads that is what he means. He is told, for
+// it may not be.
 func (t *turn) goOn(ctx context.Context) (Reply, bool, error) {
-	rows, _, err := t.b.svc.Mine(ctx, t.actor, 1)
-	if err != nil || len(rows) == 0 || t.b.now().Sub(rows[0].Created.Go()) > 24*time.Hour {
+	if caps := t.adapter.Caps(); caps.Threads && !caps.OnTop {
+		return Reply{}, false, nil
+	}
+	rows, _, err := t.b.svc.AskedBy(ctx, t.actor, 5)
+	if err != nil {
 		return Reply{}, false, err
 	}
-	r, err := t.run(ctx, rows[0].ID, tickets.Say{Text: t.ev.Text, Files: t.files()}, cards.Act{})
-	return r, true, err
+	for _, row := range rows {
+		age := t.b.now().Sub(row.Created.Go())
+		if !row.Status.Open() || age > goOnWithin || age < tickets.BurstWithin || !t.inRequesterPlace(ctx, row.ID) {
+			continue
+		}
+		tk, err := t.b.svc.Ticket(ctx, row.ID)
+		if err != nil || !t.actor.Me(tk.OpenedBy) {
+			return Reply{}, false, err // somebody else opened it for him
+		}
+		r, err := t.run(ctx, row.ID, tickets.Say{Text: t.ev.Text, Files: t.files()}, cards.Act{})
+		if err == nil && r.Hint == nil && r.Toast == "" {
+			v, err := t.view(ctx, tk)
+			if err != nil {
+				return r, true, err
+			}
+			r.Toast = cards.SaidLine(v, t.lang())
+		}
+		return r, true, err
+	}
+	return Reply{}, false, nil
 }
 
 // request opens a ticket of what somebody wrote at the top of an intake group or
@@ -247,7 +315,7 @@ func (t *turn) inTeam(ctx context.Context, desk tickets.DeskKey) bool {
 
 // origin is where the requester's card goes: into the thread of what he wrote.
 func (t *turn) origin() tickets.Origin {
-	o := tickets.Origin{Lane: t.lane()}
+	o := tickets.Origin{Lane: t.lane(), Theirs: t.ev.Kind == Reacted}
 	if t.ev.Conv.IsZero() && !t.ev.Private && t.ev.Kind != Message {
 		o.Lane = Private(t.ev.User).Lane() // from a form or a page of the bot's own
 	}
@@ -300,6 +368,9 @@ func (t *turn) reacted(ctx context.Context) (Reply, error) {
 		id, _, err = t.b.svc.ByThread(ctx, t.lane(), string(t.ev.Thread))
 	}
 	if tickets.CodeOf(err) == tickets.NotFound {
+		if verb == tickets.VerbOpen {
+			return t.openOf(ctx)
+		}
 		return Reply{}, t.notYet(ctx)
 	}
 	if err != nil {
@@ -317,6 +388,44 @@ func (t *turn) reacted(ctx context.Context) (Reply, error) {
 	return t.intent(ctx, in, talk{ticket: id})
 }
 
+// openOf makes a ticket of the message that somebody put 🎫 on: for whoever
+// wrote it. It is done where requests come up, and elsewhere for agents only:
+// the same emoji means other things to other people.
+func (t *turn) openOf(ctx context.Context) (Reply, error) {
+	if err := t.who(ctx); err != nil {
+		return Reply{}, err
+	}
+	k, err := t.place(ctx)
+	if err != nil || k.group.Use != "intake" && !t.actor.Anywhere() {
+		return Reply{}, err
+	}
+	said := Said{User: t.ev.Author, Text: t.ev.Text, Files: t.ev.Files}
+	if r, ok := t.adapter.(Reader); ok {
+		said, err = r.ReadMessage(ctx, t.ev.Message)
+		if errors.Is(err, ErrGone) {
+			return Reply{}, nil // a bot wrote it, or it has been deleted
+		}
+		if err != nil {
+			return Reply{}, err
+		}
+	}
+	if said.User.IsZero() || strings.TrimSpace(said.Text) == "" && len(said.Files) == 0 {
+		return Reply{}, nil
+	}
+	desk, err := t.desk(ctx, k.group.Desk)
+	if err != nil {
+		return t.refused(ctx, err, cards.Act{})
+	}
+	t.ev.Files = said.Files
+	c := tickets.Open{Desk: desk.Key, Body: said.Text, Files: t.files()}
+	if said.User != t.ev.User {
+		if c.For, err = t.person(ctx, said.User, ""); err != nil {
+			return Reply{}, err
+		}
+	}
+	return t.open(ctx, c, false)
+}
+
 func (t *turn) slash(ctx context.Context) (Reply, error) {
 	k, err := t.place(ctx)
 	if err != nil {
@@ -332,7 +441,16 @@ func (t *turn) shortcut(ctx context.Context) (Reply, error) {
 	if err != nil {
 		return Reply{}, err
 	}
-	return t.openForm(ctx, k.group.Desk, "", tickets.Open{Body: t.ev.Text, Title: firstLine(t.ev.Text)}, false)
+	if err := t.who(ctx); err != nil {
+		return Reply{}, err
+	}
+	another := !t.ev.Author.IsZero() && t.ev.Author != t.ev.User && t.actor.Anywhere()
+	r, err := t.openForm(ctx, k.group.Desk, "", tickets.Open{Body: t.ev.Text, Title: firstLine(t.ev.Text)}, another)
+	if another && err == nil && r.Form != nil {
+		c := cards.WithValues(*r.Form, map[string]string{cards.InFor: t.ev.Author.ID})
+		r.Form = &c
+	}
+	return r, err
 }
 
 func firstLine(s string) string {
@@ -405,7 +523,7 @@ func (b *Bot) SyncGroup(ctx context.Context, conv ConvRef) error {
 	var refs []string
 	for _, u := range members {
 		if known, err := b.svc.AccountOf(ctx, u.String()); errors.Is(err, tickets.ErrNoAccount) || err == nil && nameless(known.Name, u) {
-			if _, err := b.ensure(ctx, a, u, ""); err != nil {
+			if _, err := b.ensure(ctx, a, User{Ref: u}); err != nil {
 				return err
 			}
 		}

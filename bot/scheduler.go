@@ -104,12 +104,15 @@ func (b *Bot) timer(ctx context.Context, a tickets.Timer) error {
 	if c == nil {
 		return fmt.Errorf("no such timer: %q", a.What)
 	}
-	_, err := b.svc.Do(ctx, tickets.Request{
+	res, err := b.svc.Do(ctx, tickets.Request{
 		Once: fmt.Sprintf("timer|%s|%s|%d|%s", a.Ticket, a.What, a.Due, a.Person), System: true,
 		Ticket: a.Ticket, Command: c, Now: b.now(),
 	})
 	if tickets.CodeOf(err) != "" {
 		return nil // the state has moved on; there is nothing to do any more
+	}
+	if err == nil {
+		b.counted(ctx, res)
 	}
 	return err
 }

@@ -43,17 +43,22 @@ func (b *Bot) sendOne(ctx context.Context, r tickets.Out) (wait time.Duration, e
 	if a == nil {
 		return 0, b.out.Dead(ctx, r, "install is not configured any more", tickets.At(b.now()))
 	}
-	if left := b.limits.blocked(to.Install, time.Now()); left > 0 {
+	now := b.now()
+	if left := b.limits.blocked(to.Install, now); left > 0 {
 		if err := b.out.Return(ctx, []tickets.Out{r}); err != nil {
 			return 0, err
 		}
 		return left, nil
 	}
-	job, err := b.prepare(ctx, a, to, r)
-	if err != nil {
-		return 0, fmt.Errorf("prepare %s: %w", r.Kind, err)
-	}
-	sent, err := job.send(ctx)
+	var sent tickets.Sent
+	err = survive(func() error {
+		job, err := b.prepare(ctx, a, to, r)
+		if err != nil {
+			return fmt.Errorf("prepare: %w", err)
+		}
+		sent, err = job.send(ctx)
+		return err
+	})
 	b.metrics.Verdict(to.Install.Platform, err)
 	if err == nil {
 		if err := b.out.Done(ctx, r, sent, tickets.At(b.now())); err != nil {
@@ -77,15 +82,17 @@ func (b *Bot) failed(ctx context.Context, r tickets.Out, to Dest, err error) (ti
 		return 0, ctx.Err()
 	case errors.As(err, &limited):
 		if limited.All {
-			b.limits.block(to.Install, time.Now().Add(limited.After))
+			b.limits.block(to.Install, now, now.Add(limited.After))
 		}
 		if err := b.out.Return(ctx, []tickets.Out{r}); err != nil { // waiting is no failure
 			return 0, err
 		}
 		return max(limited.After, 100*time.Millisecond), nil
 	case errors.Is(err, ErrUnauthorized):
-		b.limits.block(to.Install, time.Now().Add(pauseFor))
-		log.Error("install refuses our credentials; nothing is sent there until they are mended")
+		if b.limits.block(to.Install, now, now.Add(pauseFor)) {
+			log.Error("install refuses our credentials; nothing is sent there until they are mended")
+			b.after(ctx, "tell admins", func(ctx context.Context) error { return b.tellAdmins(ctx, to.Install) })
+		}
 		if err := b.out.Return(ctx, []tickets.Out{r}); err != nil {
 			return 0, err
 		}
@@ -96,14 +103,61 @@ func (b *Bot) failed(ctx context.Context, r tickets.Out, to Dest, err error) (ti
 			if err := b.out.Gone(ctx, r.PlaceID, false); err != nil {
 				return 0, err
 			}
+			moved, err := b.out.Elsewhere(ctx, r.PlaceID, tickets.At(now))
+			if err != nil {
+				return 0, err
+			}
+			if moved {
+				return 0, b.out.Done(ctx, r, tickets.Sent{Skip: true}, tickets.At(now))
+			}
 		}
 		return 0, b.out.Dead(ctx, r, err.Error(), tickets.At(now))
-	case errors.Is(err, ErrRejected), r.Attempts+1 >= maxTries:
+	case errors.Is(err, ErrRejected), errors.Is(err, errPanicked), r.Attempts+1 >= maxTries:
 		log.Error("message was given up")
 		return 0, b.out.Dead(ctx, r, err.Error(), tickets.At(now))
 	}
 	log.Warn("message was not sent, trying again", "attempt", r.Attempts+1)
 	return backoff(r.Attempts), nil
+}
+
+// tellAdmins tells every admin, where he can still be reached, that an install
+// does not accept us any more.
+func (b *Bot) tellAdmins(ctx context.Context, broken Install) error {
+	accounts, err := b.svc.AdminAccounts(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	told := map[tickets.PersonID]bool{}
+	for _, acc := range accounts {
+		u, err := parseUser(acc.Ref)
+		a := b.installs[u.Install]
+		if err != nil || a == nil || u.Install == broken || told[acc.Person] {
+			continue
+		}
+		who, err := b.svc.ActorOf(ctx, acc.Ref)
+		if err != nil {
+			return err
+		}
+		lang := b.lang
+		if who.Locale != "" {
+			lang = cards.LangOf(who.Locale)
+		}
+		c := cards.Fit(cards.Broken(broken.String(), lang), a.Caps())
+		_, err = a.Post(ctx, Private(u), "broken:"+broken.String()+":"+b.now().Format(time.RFC3339), c)
+		told[acc.Person] = err == nil
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// parseUser reads what UserRef.String wrote.
+func parseUser(s string) (UserRef, error) {
+	p := strings.SplitN(s, "/", 3)
+	if len(p) != 3 {
+		return UserRef{}, fmt.Errorf("%q: %w", s, ErrBadRef)
+	}
+	return UserRef{Install{p[0], p[1]}, p[2]}, nil
 }
 
 // sending is one row made ready.
@@ -218,6 +272,9 @@ func (s *sending) ask(ctx context.Context) (cards.Card, error) {
 	if s.t.Status != tickets.Solved {
 		c := cards.Receipt(s.v, s.lang(ctx))
 		c.Actions, c.More = nil, nil
+		if s.t.Status.Open() { // what goes on from here stands on his card
+			c.Facts, c.Body = nil, ""
+		}
 		return c, nil
 	}
 	by := ""
@@ -302,18 +359,34 @@ func (s *sending) relay(ctx context.Context) (tickets.Sent, error) {
 	case tickets.Attached:
 		return s.relayFiles(ctx)
 	}
+	if textOf(s.e) == "" && (s.e.Words == nil || len(s.e.Words.Files) == 0) {
+		return tickets.Sent{Skip: true}, nil // a question that came back without an answer
+	}
 	c, err := s.words(ctx, s.e, textOf(s.e))
 	if err != nil {
 		return tickets.Sent{}, err
 	}
+	if c.Ping, err = s.accounts(ctx, s.pinged()); err != nil {
+		return tickets.Sent{}, err
+	}
+	return s.post(ctx, s.thread(), c)
+}
+
+// pinged is who is notified of words that are relayed: whom they are for, unless
+// he wrote them himself or hears of them in private as well.
+func (s *sending) pinged() tickets.PersonID {
 	who := s.t.Owner
 	if s.place.Audience == tickets.ForRequester {
 		who = s.t.Requester
 	}
-	if c.Ping, err = s.accounts(ctx, who); err != nil {
-		return tickets.Sent{}, err
+	switch s.e.Kind {
+	case tickets.Rejected, tickets.Reopened, tickets.Answered:
+		return ""
 	}
-	return s.post(ctx, s.thread(), c)
+	if who == s.e.By {
+		return ""
+	}
+	return who
 }
 
 func textOf(e *tickets.Event) string {
@@ -382,6 +455,9 @@ func (s *sending) relayFiles(ctx context.Context) (tickets.Sent, error) {
 	if !ok || s.e.Words == nil {
 		return tickets.Sent{Skip: true}, nil
 	}
+	if gone, err := s.b.svc.Retracted(ctx, s.r.Ticket, s.e.Facts.Seq); err != nil || gone {
+		return tickets.Sent{Skip: true}, err
+	}
 	var last MessageRef
 	for i, file := range s.e.Words.Files {
 		content, err := s.b.svc.Blob(ctx, file.Hash)
@@ -409,6 +485,9 @@ func (s *sending) notice(ctx context.Context) (cards.Card, error) {
 	}
 	if s.e.Words != nil {
 		args.Reason, args.Text = s.e.Words.Reason, s.e.Words.Text
+	}
+	if s.r.Kind == tickets.OutLine {
+		return cards.Line(s.e.Kind, s.v, args, s.lang(ctx)), nil
 	}
 	return cards.Notice(s.e.Kind, s.v, args, s.lang(ctx)), nil
 }

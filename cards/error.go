@@ -81,11 +81,30 @@ func Refused(code tickets.Code, a RefusalArgs, l Lang) Card {
 			c.Actions = append(c.Actions, yes)
 		}
 	case tickets.Stale, tickets.AlreadyClaimed, tickets.WrongState, tickets.NotYours:
-		if a.Act.Ticket != "" {
-			c.Actions = []Action{{Act: Act{Verb: tickets.VerbShow, Ticket: a.Act.Ticket}, Label: tr(l, "do.show")}}
+		if a.Act.Ticket == "" {
+			break
+		}
+		if code == tickets.WrongState && a.Args["status"] == string(tickets.New) && ownersVerb[a.Act.Verb] {
+			c.Actions = append(c.Actions, primary(Action{Act: Act{Verb: tickets.VerbClaim, Ticket: a.Act.Ticket}, Label: tr(l, "do.claim")}))
+		}
+		c.Actions = append(c.Actions, Action{Act: Act{Verb: tickets.VerbShow, Ticket: a.Act.Ticket}, Label: tr(l, "do.show")})
+	case tickets.FieldRequired, tickets.EmptyText, tickets.NoSuchPerson, tickets.NotAnAgent, tickets.NoSuchTeam, tickets.NoSuchType, tickets.BadTime, tickets.BadValue:
+		// What was said is not enough: the form asks for all of it.
+		switch _, asks := formsByVerb[a.Act.Verb]; {
+		case a.Act.Verb == tickets.VerbOpen:
+			c.Actions = []Action{openButton(l)}
+		case asks && a.Act.Ticket != "":
+			c.Actions = []Action{{
+				Act: Act{Verb: a.Act.Verb, Ticket: a.Act.Ticket, Arg: a.Act.Arg, Form: true}, Label: tr(l, known("do.", string(a.Act.Verb), "show")), Style: Primary,
+			}}
 		}
 	}
 	return c
+}
+
+// ownersVerb are those that whoever claims the ticket can use.
+var ownersVerb = map[tickets.Verb]bool{
+	tickets.VerbSolve: true, tickets.VerbHold: true, tickets.VerbRelease: true, tickets.VerbConsult: true,
 }
 
 // words turns ids, codes and numbers into what people read.

@@ -70,7 +70,7 @@ func TestRefusalsReadAsSaid(t *testing.T) {
 		{tickets.NotFound, nil, "没有找到这张工单，请核对工单号。", "There is no such ticket. Please check the number."},
 		{tickets.AlreadyClaimed, map[string]string{"by": "nobody we know"}, "手慢了一步，已由 其他同事 接单。", "Just missed it: a colleague has already claimed this."},
 		{tickets.EmptyText, map[string]string{"what": "something new"}, "请填写内容。", "Please fill in: text."},
-		{tickets.TooSoon, map[string]string{"until": "garbage"}, "刚刚催过了，10 分 之后可以再催。处理人已收到提醒。", "You nudged just now; you can again after 10 min. The owner has been told."},
+		{tickets.TooSoon, map[string]string{"until": "garbage"}, "刚刚催过了，10 分 之后可以再催。团队的卡片上已经标出。", "You nudged just now; you can again after 10 min. The team sees it on its card."},
 	} {
 		for l, want := range map[cards.Lang]string{cards.ZH: tt.zh, cards.EN: tt.en} {
 			if got := cards.Refused(tt.code, cards.RefusalArgs{Args: tt.args}, l).Body; got != want {

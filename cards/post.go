@@ -77,6 +77,25 @@ func Notice(kind tickets.Kind, v *tickets.View, e NoticeArgs, l Lang) Card {
 	return c
 }
 
+// Line tells the group of a team in one line: the card itself stands there too.
+func Line(kind tickets.Kind, v *tickets.View, e NoticeArgs, l Lang) Card {
+	c := Notice(kind, v, e, l)
+	c.Badges, c.Facts, c.Body = nil, nil, snip(e.Reason, factShown, l)
+	b := buttons{v, l}
+	c.Actions = []Action{b.act(tickets.VerbShow, "do.show")}
+	if v.Status == tickets.New {
+		c.Actions = append([]Action{primary(b.act(tickets.VerbClaim, "do.claim"))}, c.Actions...)
+	}
+	if kind == tickets.Assigned {
+		by := e.By
+		if by == "" {
+			by = tr(l, "system")
+		}
+		c.Title = tr(l, "line.assigned", "number", strconv.FormatInt(v.Number, 10), "by", by, "owner", nameOf(v, v.Owner, l))
+	}
+	return c
+}
+
 // working is what an owner does next, as far as the state allows it.
 func working(b buttons, show Action) []Action {
 	if b.v.Status != tickets.Active {
@@ -136,7 +155,8 @@ func BreachLine(v *tickets.View, l Lang) Card {
 	b := buttons{v, l}
 	show := b.act(tickets.VerbShow, "do.show")
 	if v.Overdue(v.Now) {
-		c.Badges = []string{tr(l, "breach.by", "span", span(v.Now.Sub(due), l))}
+		// An instant: nothing changes this line while nothing is done.
+		c.Badges = []string{tr(l, "breach.due", "when", when(v, due, l))}
 		if v.Status == tickets.New {
 			c.Actions = []Action{primary(b.act(tickets.VerbClaim, "do.claim")), b.form(tickets.VerbAssign, "do.assign"), show}
 		} else {

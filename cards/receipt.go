@@ -97,6 +97,30 @@ func receiptActions(v *tickets.View, l Lang) []Action {
 	return nil
 }
 
+// SolvedWord is what a solution says when its owner only said that it is solved.
+func SolvedWord(l Lang) string { return tr(l, "do.confirm") }
+
+// SaidLine tells somebody in a private chat which ticket took his words.
+func SaidLine(v *tickets.View, l Lang) string {
+	return tr(l, "said.added", "number", strconv.FormatInt(v.Number, 10))
+}
+
+// Unknown says that a word is no verb and which one was meant; number may be 0.
+func Unknown(word, near string, number int64, l Lang) Card {
+	key := "unknown.near"
+	if number == 0 {
+		key += ".plain"
+	}
+	c := Hint(tr(l, key, "word", word, "near", near, "number", strconv.FormatInt(number, 10)), l)
+	c.Actions = []Action{{Act: Act{Verb: tickets.VerbHelp}, Label: tr(l, "do.help")}}
+	return c
+}
+
+// Broken tells an admin that a platform does not accept us any more.
+func Broken(install string, l Lang) Card {
+	return Card{Lang: l, Tone: Alarm, Title: tr(l, "broken.title", "install", install), Body: tr(l, "broken.body")}
+}
+
 // OpenedLine is the one line in the requester's thread when his ticket was
 // made: «已建单 #1024,14:32 前首次响应».
 func OpenedLine(v *tickets.View, l Lang) string {

@@ -3,6 +3,7 @@ package cards
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/paidan/paidan/cards/lang"
 	"github.com/paidan/paidan/tickets"
@@ -98,11 +99,15 @@ func soon(v *tickets.View) bool {
 	if v.Status != tickets.New && v.Status != tickets.Active {
 		return false
 	}
-	near := func(due tickets.Time) bool {
+	target := v.Desk.TargetFor(v.Priority)
+	near := func(due tickets.Time, anew time.Duration) bool {
 		span, left := due.Sub(v.Created), due.Sub(v.Now)
+		if v.Reopens > 0 { // its targets began anew then
+			span = min(span, anew)
+		}
 		return due != 0 && left >= 0 && left <= span*soonPercent/100
 	}
-	return near(v.SolveBy) || v.Responded == 0 && near(v.RespondBy)
+	return near(v.SolveBy, target.Solve) || v.Responded == 0 && near(v.RespondBy, target.Respond)
 }
 
 func badges(v *tickets.View, l Lang) []string {
@@ -269,7 +274,7 @@ func clock(v *tickets.View, due tickets.Time, l Lang) string {
 	if due == 0 {
 		return ""
 	}
-	now, late, left := v.Now, "fact.late", "fact.left"
+	now, late, left := v.Now, "fact.late_at", "fact.left"
 	if v.Status.Paused() {
 		late, left = "fact.late_paused", "fact.paused"
 		if v.PausedAt != 0 {
@@ -278,7 +283,7 @@ func clock(v *tickets.View, due tickets.Time, l Lang) string {
 	}
 	span := lang.Span(string(l), due.Sub(now))
 	if now > due {
-		return tr(l, late, "span", span)
+		return tr(l, late, "span", span, "when", when(v, due, l))
 	}
 	return tr(l, left, "span", span, "when", when(v, due, l))
 }
@@ -353,7 +358,7 @@ func lastNote(v *tickets.View, l Lang) string {
 	if v.Last.Kind == "" {
 		return ""
 	}
-	return tr(l, "note.last", "when", when(v, v.Last.At, l), "name", nameOf(v, v.Last.By, l), "what", kindWord(v.Last.Kind, l))
+	return tr(l, "note.last", "when", when(v, v.Last.At, l), "name", nameOf(v, v.Last.By, l), "what", doneWord(v.Last.Kind, v.Last.By, l))
 }
 
 // whole reports whether the card shows less than all of what was written.

@@ -179,8 +179,8 @@ func TestSampleNamesAreUniqueAndInBothLanguages(t *testing.T) {
 
 func TestABreachLineSaysWhichTargetAndHowItEnded(t *testing.T) {
 	for state, want := range map[string]string{
-		"overdue-new":    "#1024 解决超时 · 无人接单 超时 2 时 05 分",
-		"overdue":        "#1024 解决超时 · 李四 超时 2 时 05 分",
+		"overdue-new":    "#1024 解决超时 · 无人接单 应在 12:15 前",
+		"overdue":        "#1024 解决超时 · 李四 应在 12:15 前",
 		"overdue-solved": "#1024 解决超时 · 李四 已处理，用时 6 时 58 分",
 		"overdue-held":   "#1024 解决超时 · 李四 已挂起",
 	} {

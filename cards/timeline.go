@@ -2,6 +2,7 @@ package cards
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/paidan/paidan/tickets"
 )
@@ -24,14 +25,30 @@ func Timeline(v *tickets.View, entries []tickets.TimelineEntry, l Lang) Card {
 		}
 		c.Rows = append(c.Rows, Row{
 			Tone:   kindTone(e.Kind),
-			Text:   tr(l, "note.last", "when", when(v, e.At, l), "name", name, "what", kindWord(e.Kind, l)),
-			Detail: e.Detail,
+			Text:   tr(l, "note.last", "when", when(v, e.At, l), "name", name, "what", doneWord(e.Kind, e.By, l)),
+			Detail: entryDetail(v, e),
 		})
 	}
 	if len(c.Rows) == 0 {
 		c.Body = tr(l, "timeline.empty")
 	}
 	return c
+}
+
+// entryDetail has fields by the names that people know.
+func entryDetail(v *tickets.View, e tickets.TimelineEntry) string {
+	if e.Kind != tickets.FieldSet && e.Kind != tickets.Revealed {
+		return e.Detail
+	}
+	key, rest, reason := strings.Cut(e.Detail, ": ")
+	label := fieldLabel(v, key)
+	switch {
+	case label == "":
+		return e.Detail
+	case reason:
+		return label + ": " + rest
+	}
+	return label
 }
 
 func kindTone(k tickets.Kind) Tone {

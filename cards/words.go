@@ -46,6 +46,15 @@ func priorityWord(p tickets.Priority, l Lang) string {
 
 func kindWord(k tickets.Kind, l Lang) string { return tr(l, known("kind.", string(k), "other")) }
 
+// doneWord is kindWord for what by did; a consult that nobody answered comes
+// back by itself.
+func doneWord(k tickets.Kind, by tickets.PersonID, l Lang) string {
+	if k == tickets.Answered && by == "" {
+		return tr(l, "kind.lapsed")
+	}
+	return kindWord(k, l)
+}
+
 // VerbWord is a verb as it stands in a sentence: 接单, "claim it".
 func VerbWord(v tickets.Verb, l Lang) string { return tr(l, known("verb.", string(v), "other")) }
 

@@ -268,16 +268,18 @@ func (w *work) relayAmended(ctx context.Context, t *Ticket, e *Event) error {
 
 // relayFiles carries files to those whom the words they came with were for.
 func (w *work) relayFiles(ctx context.Context, t *Ticket, e *Event) error {
-	var kinds []Kind
-	if err := w.tx.Select(ctx, &kinds, `SELECT kind FROM events WHERE ticket_id = ? AND seq = ?`, t.ID, e.Facts.Seq); err != nil {
+	var brought []struct {
+		Kind Kind `db:"kind"`
+		At   Time `db:"at"`
+	}
+	if err := w.tx.Select(ctx, &brought, `SELECT kind, at FROM events WHERE ticket_id = ? AND seq = ?`, t.ID, e.Facts.Seq); err != nil {
 		return fmt.Errorf("find what brought the files: %w", err)
 	}
-	for _, k := range kinds {
-		to := ForTeam
-		if k == Replied {
-			to = ForRequester
+	for _, b := range brought {
+		if b.Kind == Replied { // they leave with the words, and not before those can be taken back no more
+			return w.relay(ctx, t, e, ForRequester, max(w.now, b.At.Add(w.s.HoldReplies)))
 		}
-		return w.relay(ctx, t, e, to, w.now)
+		return w.relay(ctx, t, e, ForTeam, w.now)
 	}
 	return nil
 }

@@ -476,6 +476,17 @@ func admins(ctx context.Context, q sqldb.Querier) (int, error) {
 	return n, err
 }
 
+// AdminAccounts are the accounts of everybody who administers the installation.
+func (s *Service) AdminAccounts(ctx context.Context) ([]Account, error) {
+	var a []Account
+	err := s.db.Select(ctx, &a, `SELECT ref, person, name, seen, asked FROM accounts
+		WHERE person IN (SELECT person FROM roles WHERE role = 'admin' AND desk = '*') ORDER BY person, seen DESC, ref`)
+	if err != nil {
+		return nil, fmt.Errorf("list admins: %w", err)
+	}
+	return a, nil
+}
+
 // UseAdminCode makes the account's person an admin of everything, once, while
 // there is none.
 func (s *Service) UseAdminCode(ctx context.Context, account, code string, now time.Time) (bool, error) {

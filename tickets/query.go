@@ -423,6 +423,12 @@ func (s *Service) HeldReply(ctx context.Context, id TicketID) (int64, error) {
 	return seq[0], nil
 }
 
+// Retracted reports whether a reply was taken back.
+func (s *Service) Retracted(ctx context.Context, id TicketID, seq int64) (bool, error) {
+	events, err := loadEvents(ctx, s.db, `SELECT `+eventColumns+` FROM events WHERE ticket_id = ? AND seq > ? AND kind = 'retracted'`, id, seq)
+	return slices.ContainsFunc(events, func(e Event) bool { return e.Facts.Seq == seq }), err
+}
+
 // PostsOf counts what was posted about a ticket in each lane: cards, lines and
 // relayed words. Edits do not count.
 func (s *Service) PostsOf(ctx context.Context, id TicketID) (map[string]int, error) {

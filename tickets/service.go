@@ -120,6 +120,20 @@ func (s *Service) Do(ctx context.Context, r Request) (Result, error) {
 	return Result{}, fmt.Errorf("ticket %s: %w", r.Ticket, errRaced)
 }
 
+// First reports whether key is used for the first time, for effects outside of
+// any command that must not be had twice.
+func (s *Service) First(ctx context.Context, key string, now time.Time) (bool, error) {
+	var n int64
+	err := s.db.Tx(ctx, func(tx *sqldb.Tx) (err error) {
+		n, err = tx.Exec(ctx, `INSERT INTO once (key, at, ticket) VALUES (?, ?, '') ON CONFLICT (key) DO NOTHING`, key, At(now))
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("insert once-key: %w", err)
+	}
+	return n == 1, nil
+}
+
 // work is one try of one request: everything in it belongs to one transaction.
 type work struct {
 	s       *Service

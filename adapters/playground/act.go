@@ -142,7 +142,7 @@ func (a *Adapter) shortcut(ctx context.Context, in *act) (result, error) {
 		if err != nil {
 			return err
 		}
-		f.Message, f.Conv, f.Thread = m.ID, m.Conv, m.Thread
+		f.Message, f.Conv, f.Thread, f.Author = m.ID, m.Conv, m.Thread, m.Author
 		f.Private = f.Conv == PrivateChat(in.person.ID)
 		a.fillText(&f, m.Body)
 		if err := tx.Select(ctx, &f.Files, `SELECT id, name, type, size FROM playground_files WHERE install = ? AND message = ? ORDER BY place`, a.cfg.Name, m.ID); err != nil {
@@ -181,7 +181,7 @@ func (a *Adapter) react(ctx context.Context, in *act) (result, error) {
 		if _, err := tx.Exec(ctx, q, a.cfg.Name, m.ID, in.Emoji, in.person.ID); err != nil {
 			return fmt.Errorf("react: %w", err)
 		}
-		f.Message, f.Conv, f.Thread, f.Emoji = m.ID, m.Conv, m.Thread, in.Emoji
+		f.Message, f.Conv, f.Thread, f.Emoji, f.Author = m.ID, m.Conv, m.Thread, in.Emoji, m.Author
 		f.Private = f.Conv == PrivateChat(in.person.ID)
 		a.fillText(&f, m.Body)
 		return a.enqueue(ctx, tx, f)

@@ -36,6 +36,7 @@ type frame struct {
 	Value    string            `json:"value,omitempty"`
 	Values   map[string]string `json:"values,omitempty"`
 	Emoji    string            `json:"emoji,omitempty"`
+	Author   string            `json:"author,omitempty"` // of the message that is reacted to
 	Locale   string            `json:"locale,omitempty"`
 }
 
@@ -54,7 +55,7 @@ type fileInfo struct {
 }
 
 var frameKeys = []string{"id", "install", "type", "at", "user", "name", "conv", "private", "message", "thread", "text",
-	"to_bot", "mentions", "files", "token", "value", "values", "emoji", "locale"}
+	"to_bot", "mentions", "files", "token", "value", "values", "emoji", "author", "locale"}
 
 var kinds = map[string]bot.Kind{
 	"message": bot.Message, "edited": bot.Edited, "deleted": bot.Deleted, "slash": bot.Slash, "click": bot.Click,
@@ -80,6 +81,9 @@ func (a *Adapter) Decode(_ bot.Raw, plain []byte) (bot.Inbound, error) {
 		User: a.user(f.User), UserName: f.Name, Conv: a.conv(f.Conv), Private: f.Private,
 		Message: ref(f.Message), Thread: ref(f.Thread), Text: f.Text, ToBot: f.ToBot,
 		Token: f.Token, Value: f.Value, Values: f.Values, Emoji: f.Emoji, Trigger: f.ID, Locale: f.Locale,
+	}
+	if f.Author != "" {
+		ev.Author = a.user(f.Author)
 	}
 	for _, m := range f.Mentions {
 		if m.Start < 0 || m.Start > m.End || m.End > len(f.Text) {

@@ -313,6 +313,32 @@ func (a *Adapter) Find(ctx context.Context, to bot.Dest, once string) (bot.Messa
 	return "", nil
 }
 
+// ReadMessage reads what stands in a message: Slack tells of a reaction only
+// which message it was put on.
+func (a *Adapter) ReadMessage(ctx context.Context, r bot.MessageRef) (bot.Said, error) {
+	channel, ts, err := parseRef(r)
+	if err != nil {
+		return bot.Said{}, err
+	}
+	// With the time stamp of any message, in a thread or not, the answer begins
+	// with that message. https://docs.slack.dev/reference/methods/conversations.replies
+	var page struct {
+		Messages []json.RawMessage `json:"messages"`
+	}
+	if err := a.call(ctx, "conversations.replies", url.Values{"channel": {channel}, "ts": {ts}, "limit": {"1"}}, &page); err != nil {
+		return bot.Said{}, err
+	}
+	if len(page.Messages) == 0 {
+		return bot.Said{}, fmt.Errorf("conversations.replies: %w", bot.ErrGone)
+	}
+	m, err := parseJSON(string(page.Messages[0]))
+	self := *a.self.Load()
+	if err != nil || m.at("ts").str() != ts || mine(m, self) {
+		return bot.Said{}, fmt.Errorf("conversations.replies: not a person's message: %w", bot.ErrGone)
+	}
+	return bot.Said{User: a.user(m.at("user").str()), Text: a.plain(m.at("text").str(), self.botUser).text, Files: files(m)}, nil
+}
+
 // call is one call of the Web API where slack-go does not serve.
 func (a *Adapter) call(ctx context.Context, method string, form url.Values, out any) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.conf.APIURL+method, strings.NewReader(form.Encode()))

@@ -486,6 +486,9 @@ func (a *Adapter) reaction(e *bot.Event, ev value, self identity) (bool, error) 
 	if err := a.place(e, value{}, item.at("channel").str(), item.at("ts").str()); err != nil {
 		return false, err
 	}
+	if by := ev.at("item_user").str(); isID(by, "UW") && by != self.botUser {
+		e.Author = a.user(by)
+	}
 	e.Kind = bot.Reacted
 	if ev.at("type").str() == "reaction_removed" {
 		e.Kind = bot.Unreacted
@@ -636,7 +639,14 @@ func (a *Adapter) decodeInteraction(doc value) (bot.Inbound, error) {
 		e.Kind, e.ID, e.Value = bot.Shortcut, "short:"+trigger, doc.at("callback_id").str()
 		e.At = a.actionTime(doc.at("action_ts").str())
 		e.Text, e.Mentions, e.Files, e.ToBot = p.text, p.mentions, files(m), true
-		e.Trigger = origin{trigger, channel, threadTS(e.Thread)}.String()
+		if by := m.at("user").str(); isID(by, "UW") && !mine(m, *self) {
+			e.Author = a.user(by)
+		}
+		thread := threadTS(e.Thread)
+		if thread == "" {
+			thread = ts // what comes of it belongs under the message
+		}
+		e.Trigger = origin{trigger, channel, thread}.String()
 	case "shortcut":
 		e.Kind, e.ID, e.Value, e.ToBot = bot.Shortcut, "short:"+trigger, doc.at("callback_id").str(), true
 		e.At, e.Trigger = a.actionTime(doc.at("action_ts").str()), trigger

@@ -168,6 +168,7 @@ var (
 	_ bot.ConvNamer     = (*Adapter)(nil)
 	_ bot.FileCarrier   = (*Adapter)(nil)
 	_ bot.Checker       = (*Adapter)(nil)
+	_ bot.Reader        = (*Adapter)(nil)
 )
 
 // New makes the adapter; it does no I/O. Call Prepare once at start.

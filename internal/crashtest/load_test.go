@@ -23,24 +23,42 @@ type crowd struct {
 	seed    uint64
 	askers  int
 	workers int
-	budget  atomic.Int64 // acts left; people stop when it is used up
+	acts    chan struct{} // what people may still do; see feed
 	markers atomic.Int64
 	seen    atomic.Int64 // clicks that were acknowledged
 }
 
-func (h *house) crowd(seed uint64, askers, workers int, acts int64) *crowd {
-	c := &crowd{h: h, seed: seed, askers: askers, workers: workers}
-	c.budget.Store(acts)
-	return c
+func (h *house) crowd(seed uint64, askers, workers int) *crowd {
+	return &crowd{h: h, seed: seed, askers: askers, workers: workers, acts: make(chan struct{}, 1<<16)}
 }
 
-// run works until ctx ends or all acts are done. What was begun is finished.
+// feed lets people do n acts more: a platform that shows one post a second in a
+// channel needs a minute for what they can do in a second.
+func (c *crowd) feed(n int) {
+	for range n {
+		c.acts <- struct{}{}
+	}
+}
+
+// enough ends the load when everything fed has been done.
+func (c *crowd) enough() { close(c.acts) }
+
+// run works until ctx ends or, after enough, all acts are done. What was begun
+// is finished.
 func (c *crowd) run(ctx context.Context) {
 	var people sync.WaitGroup
 	for i := range c.askers + c.workers {
 		r := rand.New(rand.NewPCG(c.seed, uint64(i)))
 		people.Go(func() {
-			for ctx.Err() == nil && c.budget.Add(-1) >= 0 {
+			for {
+				select {
+				case _, more := <-c.acts:
+					if !more {
+						return
+					}
+				case <-ctx.Done():
+					return
+				}
 				c.h.door.awaitOpen(30 * time.Second)
 				if i < c.askers {
 					c.ask(r)

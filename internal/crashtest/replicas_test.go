@@ -23,15 +23,15 @@ func TestReplicasShareTheWorkAndOneMayDie(t *testing.T) {
 	h.door.twice = 0.3
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	load := h.crowd(n, 5, 4, 1<<40)
+	load := h.crowd(n, 5, 4)
 	var loading sync.WaitGroup
 	loading.Go(func() { load.run(ctx) })
-	h.awaitPasses(60)
+	load.feed(120)
+	load.enough()
+	h.awaitPasses(50)
 	killed.kill()
-	h.awaitPasses(40)
+	h.awaitPasses(30)
 	took := stopped.stop()
-	h.awaitPasses(40)
-	cancel()
 	loading.Wait()
 	quiet := h.quiesce(60 * time.Second)
 	stays.stop()
@@ -49,16 +49,17 @@ func TestStoppedUnderLoadItLeavesWell(t *testing.T) {
 		p := h.open()
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
-		load := h.crowd(seed(t), 5, 4, 1<<40)
+		load := h.crowd(seed(t), 5, 4)
 		var loading sync.WaitGroup
 		loading.Go(func() { load.run(ctx) })
 		var longest time.Duration
 		for range 3 {
-			h.awaitPasses(30)
+			load.feed(30)
+			h.awaitPasses(20)
 			longest = max(longest, p.stop())
 			p = h.open()
 		}
-		cancel()
+		load.enough()
 		loading.Wait()
 		quiet := h.quiesce(60 * time.Second)
 		p.stop()

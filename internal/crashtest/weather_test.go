@@ -46,7 +46,9 @@ func TestInBadWeatherEveryCardArrivesOnce(t *testing.T) {
 			}
 			return fine
 		})
-		load := h.crowd(n, 3, 3, 45)
+		load := h.crowd(n, 3, 3)
+		load.feed(45)
+		load.enough()
 		begin := time.Now()
 		var loading sync.WaitGroup
 		loading.Go(func() { load.run(context.Background()) })

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -117,7 +118,7 @@ type benchServer struct {
 	ops     string
 	address string
 	ready   time.Duration // from exec to the first /readyz that says yes
-	log     *bytes.Buffer
+	log     *serverLog
 	ended   chan error
 }
 
@@ -151,7 +152,7 @@ func (b *bench) serveChild(ctx context.Context, name string, config func(listen,
 	if err != nil {
 		return nil, err
 	}
-	s := &benchServer{ops: "http://" + ops, address: listen, log: &bytes.Buffer{}, ended: make(chan error, 1)}
+	s := &benchServer{ops: "http://" + ops, address: listen, log: &serverLog{}, ended: make(chan error, 1)}
 	s.cmd = exec.Command(self, "serve", "--config", file)
 	s.cmd.Env = append(benchEnv(), "TZ=UTC")
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
@@ -165,6 +166,35 @@ func (b *bench) serveChild(ctx context.Context, name string, config func(listen,
 	}
 	s.ready = time.Since(begin)
 	return s, nil
+}
+
+// serverLog keeps what a server says; it is written by the process's end and read by us.
+type serverLog struct {
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+func (l *serverLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *serverLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// warnings are the first lines of the log that warn of something, besides what
+// the configuration of a benchmark rightly earns.
+func (s *benchServer) warnings(most int) (out []string) {
+	for line := range strings.Lines(s.log.String()) {
+		if (strings.Contains(line, "level=WARN") || strings.Contains(line, "level=ERROR")) && !strings.Contains(line, "msg=configuration") && len(out) < most {
+			out = append(out, strings.TrimSpace(line))
+		}
+	}
+	return out
 }
 
 // hook is where a workspace delivers to.

@@ -28,6 +28,7 @@ type Visible struct {
 	Seen     Latency            `json:"seen"`    // from sent until the group's card shows it
 	Steps    map[string]Latency `json:"by_step"` // the same, by what was done
 	Memory   Memory             `json:"memory"`
+	Warnings []string           `json:"warnings,omitempty"` // of the server's log, the first ones
 }
 
 // A platform lets an app post about once a second in a channel and some eight
@@ -94,6 +95,7 @@ func (b *bench) visibleOn(ctx context.Context, database string) (v Visible, err 
 	if v.Memory, err = s.memory(); err != nil {
 		return v, err
 	}
+	v.Warnings = s.warnings(10)
 	if v.Failed > 0 || v.Opened == 0 {
 		return v, fmt.Errorf("%d of the events failed, %d tickets were opened: %v\n%.3000s", v.Failed, v.Opened, d.first, s.log)
 	}

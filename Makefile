@@ -25,6 +25,10 @@ test: needs ## the whole test suite, on both databases and in a real browser
 race: needs ## the packages with goroutines, under the race detector
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m $(TESTFLAGS) $(RACE_PACKAGES)
 
+.PHONY: crash
+crash: needs ## a hundred kills under load on each database
+	PAIDAN_KILLS=100 $(GO) test -timeout 40m -v -run Killed ./internal/crashtest
+
 .PHONY: fuzz
 fuzz: ## each Fuzz target for FUZZTIME
 	@grep -rlE --include='*_test.go' '^func Fuzz' . | sort | while read -r file; do \

@@ -16,6 +16,7 @@ import (
 // People see a card before its name is recorded, and a crash in between leaves
 // it unknown for a while. Who answers in its thread meanwhile is heard (F03).
 func TestAnAnswerToACardThatIsNotRecordedYetIsHeard(t *testing.T) {
+	t.Parallel()
 	url := ticketstest.SQLite(t)
 	h := newHouse(t, url)
 	d := h.desks[0]

@@ -65,6 +65,7 @@ func typed(text string) string {
 // Intact means: the description is what was typed, without the white space
 // around it, which Slack does not keep either.
 func TestEveryRecordedRequestBecomesOneTicket(t *testing.T) {
+	t.Parallel()
 	ticketstest.EachURL(t, func(t *testing.T, url string) {
 		h := newHouse(t, url)
 		p := h.open()

@@ -17,6 +17,7 @@ import (
 // in the middle of a delivery, or right after the platform did what it was asked
 // and before that could be recorded (G01: F06, F07, F20, F50, F51, F55).
 func TestKilledAtAnyMomentItLosesAndDoublesNothing(t *testing.T) {
+	t.Parallel() // most of the time is spent waiting for a platform's pace
 	kills := int(envNumber(t, envKills, 8))
 	ticketstest.EachURL(t, func(t *testing.T, url string) {
 		h := newHouse(t, url)

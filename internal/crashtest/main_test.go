@@ -6,7 +6,7 @@
 // compares what was acknowledged with what is stored and with what the chats show.
 //
 //	go test ./internal/crashtest                     a few kills on each database
-//	PAIDAN_KILLS=100 go test -timeout 30m ./internal/crashtest -run Kill -v
+//	make crash                                       a hundred kills on each
 package crashtest
 
 import (
@@ -23,10 +23,10 @@ import (
 	"github.com/paidan/paidan/tickets/ticketstest"
 )
 
-// EnvKills is how often the program is killed on each database.
+// envKills is how often the program is killed on each database.
 const envKills = "PAIDAN_KILLS"
 
-// EnvSeed repeats a run; without it every run is another one.
+// envSeed repeats a run; without it every run is another one.
 const envSeed = "PAIDAN_SEED"
 
 func TestMain(m *testing.M) {

@@ -16,6 +16,7 @@ import (
 // processes at once; one process is killed and one is stopped in the middle
 // (F01, F29, F44).
 func TestReplicasShareTheWorkAndOneMayDie(t *testing.T) {
+	t.Parallel()
 	url := ticketstest.Postgres(t)
 	h := newHouse(t, url)
 	n := seed(t)
@@ -44,6 +45,7 @@ func TestReplicasShareTheWorkAndOneMayDie(t *testing.T) {
 // A process that is asked to stop finishes what it has begun and tells nobody
 // that it could not (F44).
 func TestStoppedUnderLoadItLeavesWell(t *testing.T) {
+	t.Parallel()
 	ticketstest.EachURL(t, func(t *testing.T, url string) {
 		h := newHouse(t, url)
 		p := h.open()

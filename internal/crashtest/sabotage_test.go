@@ -22,6 +22,7 @@ import (
 // A checker that finds nothing may be blind. After a good run one thing is
 // spoiled at a time, and each must be found (G48).
 func TestTheCheckerSeesWhatIsSpoiled(t *testing.T) {
+	t.Parallel()
 	url := ticketstest.SQLite(t)
 	h := newHouse(t, url)
 	p := h.open()

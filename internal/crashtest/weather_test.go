@@ -16,6 +16,7 @@ import (
 // Three in ten calls of the platform go wrong in some way; all cards come out
 // right, nothing is dropped, and nothing stands there twice (F51, F52, F53).
 func TestInBadWeatherEveryCardArrivesOnce(t *testing.T) {
+	t.Parallel()
 	ticketstest.EachURL(t, func(t *testing.T, url string) {
 		h := newHouse(t, url)
 		n := seed(t)

@@ -266,11 +266,13 @@ func TestTheWalkOnADesktop(t *testing.T) {
 func TestTheWalkOnAPhone(t *testing.T) {
 	withPage(t, 390, 844, func(t *testing.T, r *room, d *desk, p *browsertest.Page) {
 		p.Dark(false)
+		p.WaitFor(testid("welcome"))
+		p.Screenshot("phone-2-first")
+		p.Click(testid("back"))
 		p.WaitFor(testid("conv-g-east"))
 		p.Screenshot("phone-1-list")
 		p.Click(testid("conv-g-east"))
 		p.WaitFor(testid("welcome"))
-		p.Screenshot("phone-2-first")
 		p.Click(testid("chip"))
 		p.Click(testid("chip", `:first-child`))
 		p.Click(testid("composer-send"))
@@ -305,6 +307,71 @@ func TestTheWalkOnAPhone(t *testing.T) {
 		p.WaitText(testid("home-card"), "工作台")
 		p.Dark(true)
 		p.Screenshot("phone-7-home-dark")
+	})
+}
+
+func TestAConversationIsReadFromItsNewestMessage(t *testing.T) {
+	withPage(t, 390, 844, func(t *testing.T, r *room, d *desk, p *browsertest.Page) {
+		for n := range 40 {
+			r.post("say", map[string]any{"as": "lisi", "conv": "g-desk", "text": fmt.Sprintf("第 %d 条", n)})
+		}
+		const atEnd = `(s => s.clientHeight > 0 && s.scrollHeight - s.scrollTop - s.clientHeight < 3)(document.querySelector('#scroll'))`
+		shown := func(text string) string {
+			return fmt.Sprintf(`[...document.querySelectorAll('#stream .text')].some(e => e.textContent === %q)`, text)
+		}
+		p.Click(testid("back"))
+		p.Click(testid("person-lisi")) // draws the room while the list is shown
+		p.WaitText(testid("conv-g-desk"), "第 39 条")
+		p.Click(testid("conv-g-desk"))
+		p.Wait("it opens at the newest", atEnd+` && `+shown("第 39 条"))
+		p.Reload()
+		p.Wait("it opens at the newest by its address, too", atEnd+` && `+shown("第 39 条"))
+		var high int
+		p.Eval(`document.querySelector('[data-testid="composer-input"]').clientHeight`, &high)
+		if high < 30 {
+			t.Errorf("the input is %d high", high)
+		}
+		r.post("say", map[string]any{"as": "wangwu", "conv": "g-desk", "text": "新的一条"})
+		p.Wait("it stays at the newest", shown("新的一条")+` && `+atEnd)
+		p.Size(390, 500)
+		p.Wait("it stays there when a keyboard opens", `innerHeight === 500 && `+atEnd)
+		p.Size(390, 844)
+		p.Wait("the keyboard is gone", `innerHeight === 844 && `+atEnd)
+
+		p.Eval(`document.querySelector('#scroll').scrollTo(0, 200)`, nil)
+		p.Wait("who scrolled up is let be", `document.querySelector('#scroll').pinned === false`)
+		r.post("say", map[string]any{"as": "wangwu", "conv": "g-desk", "text": "又一条"})
+		p.Wait("the new one is there", shown("又一条"))
+		var top int
+		p.Eval(`document.querySelector('#scroll').scrollTop`, &top)
+		if top != 200 {
+			t.Errorf("the reader was moved to %d", top)
+		}
+	})
+}
+
+func TestTheGuideLeadsThroughTheFirstTicket(t *testing.T) {
+	withPage(t, 1280, 860, func(t *testing.T, r *room, d *desk, p *browsertest.Page) {
+		p.WaitFor(testid("welcome"))
+		p.WaitGone(testid("guide"))
+		p.Click(testid("welcome") + " .primary")
+		p.Wait("the first words are filled in", `document.querySelector('[data-testid="composer-input"]').value.startsWith('@工单 建单')`)
+		p.Click(testid("composer-send"))
+		p.WaitText(testid("guide", `[data-step="2"]`), "换成李四")
+		p.Click(testid("guide-do"))
+		p.WaitText(testid("room-title"), "IT 服务台")
+		p.WaitText(testid("guide", `[data-step="2"]`), "接单")
+		p.WaitText(testid("card-title"), "#1024")
+		p.Screenshot("guide-2")
+		p.Reload()
+		p.WaitFor(testid("guide", `[data-step="2"]`))
+		p.Click(testid("guide-close"))
+		p.WaitGone(testid("guide"))
+		p.Reload()
+		p.WaitText(testid("card-title"), "#1024")
+		if n := p.Count(testid("guide")); n != 0 {
+			t.Error("the guide came back after it was closed")
+		}
 	})
 }
 

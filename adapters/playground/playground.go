@@ -104,7 +104,7 @@ type Conversation struct {
 const (
 	CustomerGroup = "g-east"     // where requests come up
 	DeskGroup     = "g-desk"     // where agents work
-	ManagersGroup = "g-managers" // where managers read
+	ManagersGroup = "g-managers" // that no desk uses yet
 )
 
 // DefaultPeople are the people of a new playground.
@@ -114,7 +114,7 @@ func DefaultPeople() []Person {
 		{"lisi", "李四", "Li Si", "客服 · IT 服务台", "Agent · IT desk"},
 		{"wangwu", "王五", "Wang Wu", "客服 · IT 服务台", "Agent · IT desk"},
 		{"zhaomin", "赵敏", "Zhao Min", "组长 · IT 服务台", "Lead · IT desk"},
-		{"chenzong", "陈总", "Director Chen", "主管 · 看日报", "Manager · reads digests"},
+		{"chenzong", "陈总", "Director Chen", "主管 · 管理员", "Manager · admin"},
 	}
 }
 
@@ -124,7 +124,7 @@ func DefaultConversations() []Conversation {
 	return []Conversation{
 		{CustomerGroup, "华东售后群", "East region support", "客户在这里提问题，机器人在这里回答", "Customers ask here", []string{"wangfang", "lisi", "zhaomin"}},
 		{DeskGroup, "IT 服务台", "IT service desk", "客服在这里接单、处理，卡片始终是最新的", "Agents work here; cards are always current", []string{"lisi", "wangwu", "zhaomin"}},
-		{ManagersGroup, "管理层", "Management", "升级、超时与日报", "Escalations, breaches and digests", []string{"zhaomin", "chenzong"}},
+		{ManagersGroup, "管理层", "Management", "还没有接入服务台，管理员可以在这里设置", "No desk uses this group yet; an admin can change that here", []string{"zhaomin", "chenzong"}},
 	}
 }
 

@@ -73,6 +73,10 @@ func seed(ctx context.Context, svc *tickets.Service, b *bot.Bot, clk *clock.Cloc
 		return err
 	}
 	const at = "playground/default/"
+	// The customer asked in private: the group is left to the visitor's own
+	// first try, with the guide on top.
+	install := bot.Install{Platform: "playground", Name: "default"}
+	asked := tickets.Origin{Lane: bot.Private(bot.UserRef{Install: install, ID: "wangfang"}).Lane()}
 	now := clk.Now()
 	for i, s := range seeds {
 		var id tickets.TicketID
@@ -82,7 +86,7 @@ func seed(ctx context.Context, svc *tickets.Service, b *bot.Bot, clk *clock.Cloc
 			}
 			res, err := svc.Do(ctx, tickets.Request{
 				Once: fmt.Sprintf("seed|%d|%d", i, j), Account: at + step.who, Ticket: id, Command: step.do,
-				Origin: tickets.Origin{Lane: at + "g-east"}, Now: now.Add(-step.ago),
+				Origin: asked, Now: now.Add(-step.ago),
 			})
 			if err != nil {
 				return fmt.Errorf("ticket %d, step %d: %w", i+1, j+1, err)

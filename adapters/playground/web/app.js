@@ -18,6 +18,7 @@
 //   form, input-<name>, error-<name>, form-submit, form-cancel
 //   confirm, confirm-ok, confirm-cancel
 //   home, home-card, toast, offline, welcome, earlier, edit-cancel
+//   guide, guide-do, guide-close
 //   clock, advance-1h, advance-8h, advance-1d, lang-toggle
 // <body data-live="1"> means: state is loaded and the live connection is open.
 // The address keeps the place: #as=lisi&conv=g-desk&thread=12
@@ -80,6 +81,7 @@ const S = {
   drafts: {}, // by place: what is typed
   files: {}, // by place: what will be sent along
   lang: 'zh',
+  guide: 1, // step of the first walk; 0 when it is over
 };
 
 const $ = (id) => document.getElementById(id);
@@ -469,10 +471,32 @@ function drawRoom() {
       S.home ? h('div', { class: 'page', testid: 'home-card' }, drawCard(S.home, {})) : h('p', { class: 'nothing' }, t('homeEmpty'))));
     return;
   }
-  room.replaceChildren(head,
-    h('div', { class: 'scroll', id: 'scroll' }, h('ol', { id: 'stream', testid: 'stream', role: 'log', 'aria-label': convName(c) })),
+  room.replaceChildren(head, h('div', { id: 'guide' }),
+    pinned(h('div', { class: 'scroll', id: 'scroll' }, h('ol', { id: 'stream', testid: 'stream', role: 'log', 'aria-label': convName(c) }))),
     composer(S.place, 0));
   drawStream(true);
+}
+
+/**
+ * pinned keeps a scroller at its end, whatever happens to its size or to what is
+ * in it, until the reader scrolls up; it is pinned again when he comes back down.
+ * A scroller that is not shown (a phone shows one thing at a time) has no size,
+ * so that scrolling it once, when it is filled, is not enough.
+ */
+function pinned(el) {
+  let top = 0;
+  el.pinned = true;
+  const toEnd = () => { if (el.pinned) el.scrollTop = el.scrollHeight; };
+  el.addEventListener('scroll', () => {
+    if (!el.clientHeight) return;
+    if (el.scrollHeight - el.scrollTop - el.clientHeight < 80) el.pinned = true;
+    else if (el.scrollTop < top) el.pinned = false;
+    top = el.scrollTop;
+  });
+  const watch = new ResizeObserver(toEnd);
+  watch.observe(el);
+  watch.observe(el.firstElementChild);
+  return el;
 }
 
 // What was drawn: by place and message, so that what did not change stays as it
@@ -500,13 +524,14 @@ function drawStream(toEnd) {
   if (!stream) return;
   const all = [...S.messages.values()].filter((m) => m.conv === S.place && !m.thread).sort((a, b) => a.id - b.id);
   const scroll = $('scroll');
-  const atEnd = toEnd || scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 80;
+  if (toEnd) scroll.pinned = true;
   const list = [];
   if (S.more[S.place]) {
     list.push(entry('earlier', S.lang + S.place, () => h('li', { class: 'earlier' }, h('button', {
       class: 'quiet', testid: 'earlier', onclick: async (ev) => {
         const button = ev.currentTarget;
         const from = scroll.scrollHeight - scroll.scrollTop;
+        scroll.pinned = false;
         button.disabled = true;
         const first = [...S.messages.values()].filter((m) => m.conv === S.place && !m.thread).reduce((a, m) => Math.min(a, m.id), Infinity);
         await load(S.place, first);
@@ -519,7 +544,8 @@ function drawStream(toEnd) {
   list.push(...rows(all, 'room'));
   if (!all.length && S.loaded.has(S.place)) list.push(entry('welcome', [S.lang, S.place, S.me].join(), welcome));
   place(stream, list);
-  if (atEnd) scroll.scrollTop = scroll.scrollHeight;
+  if (scroll.pinned) scroll.scrollTop = scroll.scrollHeight;
+  drawGuide();
 }
 
 /** rows are messages with the days between them. */
@@ -539,24 +565,58 @@ function rows(all, where) {
   return out;
 }
 
+// ---------------------------------------------------------------- the first walk
+
+/** go becomes somebody in a conversation and fills in the first thing to say there. */
+async function go(who, where, chip) {
+  if (S.me !== who || S.place !== where) await become(who, where);
+  const el = document.querySelector('[data-testid="composer-input"]');
+  if (!chip || !el) return;
+  el.value = t('prefix') + words[S.lang].chips[chip][0];
+  el.dispatchEvent(new Event('input'));
+  el.focus();
+}
+
+/** walked takes the guide from one step to the next; it does nothing at any other step. */
+function walked(from, to) {
+  if (S.guide !== from || from === to) return;
+  S.guide = to;
+  try {
+    localStorage.setItem('paidan-guide', String(to));
+  } catch { /* private mode: it holds until the page closes */ }
+  if (!to && from === 3) toast(t('guideDone'));
+  drawGuide();
+}
+
+const guideSteps = [null, ['wangfang', 'g-east', 'customer'], ['lisi', 'g-desk'], ['wangfang', 'g-east']];
+
+/** drawGuide shows the step that is next, in one line, once the welcome has been left. */
+function drawGuide() {
+  const el = $('guide');
+  if (!el) return;
+  const n = S.guide;
+  const asked = n === 1 && [...S.messages.values()].some((m) => m.conv === S.place && m.author === 'wangfang'); // in another browser
+  el.hidden = !n || asked || Boolean(document.querySelector('#stream [data-testid="welcome"]'));
+  el.replaceChildren();
+  if (el.hidden) return;
+  const [who, where, chip] = guideSteps[n];
+  const there = S.me === who && S.place === where;
+  el.append(h('div', { class: 'guide', testid: 'guide', data: { step: n } },
+    h('b', {}, n + '/3'), h('span', {}, t('g' + n + (there ? 'there' : ''))),
+    (!there || chip) && h('button', { class: 'button small primary', testid: 'guide-do', onclick: () => go(who, where, chip) }, t(there ? 'fillIn' : 'w' + n + 'do')),
+    h('button', { class: 'icon-button', testid: 'guide-close', 'aria-label': t('guideClose'), title: t('guideClose'), onclick: () => walked(n, 0) }, icon('close'))));
+}
+
 function welcome() {
   const c = conv(S.place);
-  const fill = (text) => {
-    const el = document.querySelector('[data-testid="composer-input"]');
-    el.value = text;
-    el.dispatchEvent(new Event('input'));
-    el.focus();
-  };
   const box = (head, ...rest) => h('li', { class: 'welcome', testid: 'welcome' }, h('h3', {}, head), ...rest);
   if (c.private) return box(t('welcomePrivate'), h('p', {}, t('welcomePrivateText')));
   if (S.place === 'g-desk') return box(t('welcomeDesk'), h('p', {}, t('welcomeDeskText')), h('button', { class: 'button', onclick: () => become('wangfang', 'g-east') }, t('welcomeDeskDo')));
-  if (S.place === 'g-managers') return box(t('welcomeManagers'), h('p', {}, t('welcomeManagersText')));
-  const asCustomer = async () => {
-    if (S.me !== 'wangfang') await become('wangfang', 'g-east');
-    fill(t('prefix') + words[S.lang].chips.customer[0]);
-  };
+  if (S.place === 'g-managers') {
+    return box(t('welcomeManagers'), h('p', {}, t('welcomeManagersText')), h('button', { class: 'button', onclick: () => go('chenzong', 'g-managers', 'manager') }, t('welcomeManagersDo')));
+  }
   return box(t('welcome'), h('ol', { class: 'steps' },
-    h('li', {}, h('span', {}, t('w1')), h('button', { class: 'button primary', onclick: asCustomer }, t('w1do'))),
+    h('li', {}, h('span', {}, t('w1')), h('button', { class: 'button primary', onclick: () => go('wangfang', 'g-east', 'customer') }, t('w1do'))),
     h('li', {}, h('span', {}, t('w2')), h('button', { class: 'button', onclick: () => become('lisi', 'g-desk') }, t('w2do'))),
     h('li', {}, h('span', {}, t('w3')), h('button', { class: 'button', onclick: () => become('wangfang', 'g-east') }, t('w3do')))),
   h('p', { class: 'hint' }, icon('clock'), t('w4')));
@@ -645,7 +705,9 @@ function drawFile(f) {
 function drawCard(c, ctx) {
   const long = c.body && (c.body.length > 420 || c.body.split('\n').length > 8);
   const body = c.body && h('div', { class: 'card-body' + (long ? ' clipped' : ''), testid: 'card-body' }, c.body);
-  return h('article', { class: 'card', testid: 'card', data: { tone: c.tone || 'plain', ticket: c.ticket || '', version: c.version || 0 } },
+  // What somebody said, or a sentence of the bot's: nothing to press, nothing that changes.
+  const light = !c.tone && !c.ticket && !c.form && ![c.actions, c.more, c.rows].some((x) => x?.length) && (c.facts || []).every((f) => f.wide && !f.action);
+  return h('article', { class: 'card' + (light ? ' light' : ''), testid: 'card', data: { tone: c.tone || 'plain', ticket: c.ticket || '', version: c.version || 0 } },
     (c.title || (c.badges || []).length > 0) && h('header', {},
       c.title && h('h4', { testid: 'card-title' }, c.title),
       (c.ping || []).includes(S.me) && h('span', { class: 'badge ping', testid: 'badge' }, t('atYou')),
@@ -685,9 +747,13 @@ function button(a, ctx, size, testid) {
 }
 
 function press(a, ctx, anchor, value) {
-  const go = async () => heard(await perform(() => post('click', { ...ctx, token: a.token || '', ...(value !== undefined && { value }) }), anchor), ctx);
-  if (a.confirm) confirmed(a.confirm, go, a.style === 'danger', a.label);
-  else go();
+  const send = async () => {
+    const out = await perform(() => post('click', { ...ctx, token: a.token || '', ...(value !== undefined && { value }) }), anchor);
+    heard(out, ctx);
+    if (out && a.verb === 'confirm') walked(3, 0);
+  };
+  if (a.confirm) confirmed(a.confirm, send, a.style === 'danger', a.label);
+  else send();
 }
 
 // ---------------------------------------------------------------- menus
@@ -866,6 +932,8 @@ function openForm(c, ctx) {
     }
     d.close();
     heard(out, ctx);
+    if (current.form.verb === 'open' && S.place === 'g-east' && kindOf(S.me) === 'customer') walked(1, 2);
+    if (current.form.verb === 'solve') walked(2, 3);
   };
   const d = dialog('form', 'sheet', h('form', { novalidate: true, onsubmit: send },
     h('header', {}, title, h('button', { type: 'button', class: 'icon-button', 'aria-label': t('close'), onclick: () => d.close() }, icon('close'))),
@@ -910,28 +978,29 @@ function drawThread(toEnd) {
       h('header', { class: 'head' },
         h('div', { class: 'label' }, h('h2', {}, t('thread')), h('small', {}, convName(c))),
         h('button', { class: 'icon-button', testid: 'thread-close', 'aria-label': t('threadClose'), onclick: closeThread }, icon('close'))),
-      h('div', { class: 'scroll' }, h('ol', { class: 'stream', role: 'log', 'aria-label': t('thread') })),
+      pinned(h('div', { class: 'scroll' }, h('ol', { class: 'stream', role: 'log', 'aria-label': t('thread') }))),
       composer(S.place + '/' + S.thread, S.thread));
   }
   const all = [...S.messages.values()].filter((m) => m.id === S.thread || m.thread === S.thread).sort((a, b) => a.id - b.id);
   const scroll = panel.querySelector('.scroll');
-  const atEnd = toEnd || fresh || scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 80;
+  if (toEnd || fresh) scroll.pinned = true;
   place(panel.querySelector('.stream'), rows(all, 'thread'));
-  if (atEnd) scroll.scrollTop = scroll.scrollHeight;
+  if (scroll.pinned) scroll.scrollTop = scroll.scrollHeight;
 }
 
 // ---------------------------------------------------------------- the composer
 
 function chips(thread) {
   const c = conv(S.place);
-  const list = words[S.lang].chips[kindOf(S.me) + (thread ? 'Thread' : '')];
+  const all = words[S.lang].chips;
+  const list = all[kindOf(S.me) + (thread ? 'Thread' : c.private ? 'Private' : '')] || all[kindOf(S.me)];
   return list.map((w) => (w[0] === '~' ? w.slice(1) : c.private ? w : t('prefix') + w)); // ~ is said to people, not to the bot
 }
 
 function composer(key, thread) {
   const c = conv(S.place);
   const name = thread ? 'thread' : 'composer';
-  const hint = thread ? 'placeholderThread' : c.private ? 'placeholderPrivate' : kindOf(S.me) === 'customer' ? 'placeholder' : 'placeholderAgent';
+  const hint = 'placeholder' + (thread ? 'Thread' : c.private ? 'Private' : { customer: 'Customer', manager: 'Manager' }[kindOf(S.me)] || 'Agent') + (narrow() && !thread ? 'Short' : '');
   const draft = S.me + ':' + key;
   const listID = name + '-suggestions';
   const input = h('textarea', { testid: name + '-input', rows: 1, placeholder: t(hint), 'aria-label': t(hint), maxlength: 5000, value: S.drafts[draft] || '', 'aria-autocomplete': 'list', 'aria-controls': listID, enterkeyhint: 'send' });
@@ -942,8 +1011,8 @@ function composer(key, thread) {
   const picker = h('input', { type: 'file', multiple: true, hidden: true, testid: thread ? 'thread-file-input' : 'file-input', onchange: () => { attach([...picker.files]); picker.value = ''; } });
 
   const grow = () => {
-    input.style.height = 'auto';
-    input.style.height = Math.min(input.scrollHeight, 160) + 'px';
+    input.style.height = ''; // one line
+    if (input.scrollHeight > input.clientHeight && input.value) input.style.height = Math.min(input.scrollHeight, 160) + 'px';
     sendButton.disabled = !input.value.trim() && !(S.files[draft] || []).length;
   };
   const drawFiles = () => {
@@ -991,6 +1060,7 @@ function composer(key, thread) {
       return;
     }
     heard(out, { ...ctx, ...(out.message && { message: out.message }) });
+    if (S.place === 'g-east' && kindOf(S.me) === 'customer') walked(1, 2);
   };
 
   let options = [];
@@ -1113,6 +1183,12 @@ setInterval(drawClock, 1000);
     stored = localStorage.getItem('paidan-lang');
   } catch { /* private mode */ }
   S.lang = stored === 'en' || stored === 'zh' ? stored : /^zh\b/i.test(navigator.language || 'zh') ? 'zh' : 'en';
-  await become(q.get('as') || 'wangfang', q.get('conv') || undefined, Number(q.get('thread')) || 0);
-  if (q.get('conv') && narrow()) $('app').dataset.view = 'room';
+  try {
+    S.guide = Number(localStorage.getItem('paidan-guide') ?? 1);
+  } catch { /* private mode */ }
+  if (!guideSteps[S.guide]) S.guide = 0;
+  // Whoever comes for the first time begins where there is something to do.
+  const first = S.guide === 1 && !q.get('as');
+  if ((q.get('conv') || first) && narrow()) $('app').dataset.view = 'room';
+  await become(q.get('as') || 'wangfang', q.get('conv') || (first ? 'g-east' : undefined), Number(q.get('thread')) || 0);
 }

@@ -553,7 +553,7 @@ func (p *parser) hints(row *verbRow) bool {
 		_, ok := q.ticket()
 		return ok
 	case shapeSettings:
-		return q.any("接入", "处理", "intake", "triage") > 0
+		return q.any("接入", "受理", "处理", "intake", "triage") > 0
 	}
 	return false
 }
@@ -1097,7 +1097,7 @@ func (p *parser) settingsArguments(in Intent) (Intent, bool) {
 		return in, true
 	}
 	switch {
-	case p.any("接入", "intake") > 0:
+	case p.any("接入", "受理", "intake") > 0:
 		in.Key = "intake"
 	case p.any("处理", "triage") > 0:
 		in.Key = "triage"

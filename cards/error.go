@@ -25,6 +25,10 @@ func Sentence(code string, args map[string]string, l Lang) string {
 		if args["why"] == "" {
 			key += ".plain"
 		}
+	case tickets.TooLate:
+		if args["verb"] == VerbWord(tickets.VerbRetract, l) {
+			key += ".sent"
+		}
 	}
 	if !lang.Has(key) {
 		key = "refused.unknown"
@@ -42,10 +46,11 @@ func Sentence(code string, args map[string]string, l Lang) string {
 		"what", filled("what", tr(l, "what.other")),
 		"field", filled("field", label), "label", label,
 		"until", filled("until", span(10*time.Minute, l)),
+		"say", filled("say", tr(l, "typed.show")),
 	}
 	for k, v := range args {
 		switch k {
-		case "by", "verb", "what", "field", "label", "until":
+		case "by", "verb", "what", "field", "label", "until", "say":
 		default:
 			pairs = append(pairs, k, v)
 		}
@@ -139,6 +144,8 @@ func (a RefusalArgs) words(l Lang) map[string]string {
 		}
 		out[k] = v
 	}
+	// The example is what this person was about to say.
+	out["say"] = tr(l, known("typed.", string(a.Act.Verb), "show"))
 	if len(a.Near) > 0 {
 		out["near"] = strconv.FormatInt(a.Near[0].Number, 10)
 	}

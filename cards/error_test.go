@@ -58,6 +58,25 @@ func TestEveryRefusalHasASentence(t *testing.T) {
 	}
 }
 
+func TestARefusalsExampleIsWhatOneWasAboutToSay(t *testing.T) {
+	for _, tt := range []struct {
+		verb tickets.Verb
+		zh   string
+		en   string
+	}{
+		{tickets.VerbUrge, "「催单 #1024」", "“nudge #1024”"},
+		{tickets.VerbClaim, "「接单 #1024」", "“take #1024”"},
+		{"", "「查 #1024」", "“show #1024”"},
+	} {
+		for l, want := range map[cards.Lang]string{cards.ZH: tt.zh, cards.EN: tt.en} {
+			got := cards.Refused(tickets.NoNumber, cards.RefusalArgs{Act: cards.Act{Verb: tt.verb}}, l).Body
+			if !strings.Contains(got, want) {
+				t.Errorf("%s %s: %q does not show %s", l, tt.verb, got, want)
+			}
+		}
+	}
+}
+
 func TestRefusalsReadAsSaid(t *testing.T) {
 	for _, tt := range []struct {
 		code tickets.Code
@@ -69,6 +88,8 @@ func TestRefusalsReadAsSaid(t *testing.T) {
 		{tickets.BadValue, map[string]string{"label": "电话", "why": "phone"}, "「电话」填得不对：看起来不是电话号码。", `"电话" is not right: this does not look like a phone number.`},
 		{tickets.NotFound, nil, "没有找到这张工单，请核对工单号。", "There is no such ticket. Please check the number."},
 		{tickets.AlreadyClaimed, map[string]string{"by": "nobody we know"}, "手慢了一步，已由 其他同事 接单。", "Just missed it: a colleague has already claimed this."},
+		{tickets.TooLate, map[string]string{"verb": "retract"}, "来不及撤回了，客户已经看到这条回复。可以再发一条更正。", "Too late to take it back: the customer has seen this reply. You can send another one to correct it."},
+		{tickets.TooLate, map[string]string{"verb": "undo"}, "已经过了可以撤销的时间。", "It is too late to undo that."},
 		{tickets.EmptyText, map[string]string{"what": "something new"}, "请填写内容。", "Please fill in: text."},
 		{tickets.TooSoon, map[string]string{"until": "garbage"}, "刚刚催过了，10 分 之后可以再催。团队的卡片上已经标出。", "You nudged just now; you can again after 10 min. The team sees it on its card."},
 	} {

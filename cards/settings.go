@@ -30,7 +30,11 @@ func Settings(desks []tickets.Desk, g tickets.Group, l Lang) Card {
 	if g.Desk != "" {
 		c.Actions = append(c.Actions, Action{Act: Act{Verb: VerbSettings, Arg: "none:"}, Label: tr(l, "do.unbind"), Style: Danger, Confirm: tr(l, "settings.unbind")})
 	}
-	c.Note = tr(l, "settings.note")
+	desk := "" // a desk must be named where there are several
+	if len(desks) > 1 {
+		desk = " " + string(desks[0].Key)
+	}
+	c.Note = tr(l, "settings.note", "desk", desk)
 	return c
 }
 

@@ -83,7 +83,9 @@ func (a *atWork) enter(lane string) bool {
 func (a *atWork) looks(lane string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.lanes[lane] = false
+	if _, there := a.lanes[lane]; there {
+		a.lanes[lane] = false
+	}
 }
 
 // done ends the sender's work, unless something has come since he looked last.

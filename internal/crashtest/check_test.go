@@ -97,6 +97,7 @@ type checker struct {
 	out  *report
 	once map[string]string // key → outcome
 	sent map[string][]slacktest.Message
+	as   map[string]string // message → what it was posted as, in full
 }
 
 // check compares the history, the database at url and the chats. Nothing may
@@ -118,7 +119,7 @@ func (h *house) check(url string) *report {
 		h.t.Fatal(err)
 	}
 	c := &checker{
-		t: h.t, ctx: ctx, h: h, db: db, out: &report{}, once: map[string]string{}, sent: map[string][]slacktest.Message{},
+		t: h.t, ctx: ctx, h: h, db: db, out: &report{}, once: map[string]string{}, sent: map[string][]slacktest.Message{}, as: map[string]string{},
 		svc: tickets.NewService(db, queue, slog.New(slog.DiscardHandler)),
 	}
 	c.chains()
@@ -365,7 +366,11 @@ func (c *checker) chats(histories map[tickets.TicketID]kept) {
 		}
 		c.out.cards++
 		h := histories[p.Ticket]
-		switch shown := c.sent[k]; {
+		shown := c.sent[k]
+		if p.Audience == tickets.ForAsk {
+			shown = c.newestAsk(shown)
+		}
+		switch {
 		case len(shown) == 0:
 			c.out.add(stale, "place %s (%s in %s) of #%d shows nothing", p.ID, p.Audience, p.Lane, number(h))
 		case len(shown) > 1:
@@ -398,6 +403,16 @@ func (c *checker) chats(histories map[tickets.TicketID]kept) {
 			c.out.add(unexpected, "%q: %s", k, refs(shown))
 		}
 	}
+}
+
+// newestAsk leaves of the questions whether it is solved the last one: each time
+// that a ticket is solved it is asked anew, in a message of its own.
+func (c *checker) newestAsk(all []slacktest.Message) []slacktest.Message {
+	if len(all) == 0 {
+		return nil
+	}
+	last := all[len(all)-1]
+	return slices.DeleteFunc(slices.Clone(all), func(m slacktest.Message) bool { return c.as[m.Ref()] != c.as[last.Ref()] })
 }
 
 func number(k kept) int64 {
@@ -435,6 +450,7 @@ func (c *checker) collect() {
 				c.must(json.Unmarshal(m.Metadata, &meta))
 			}
 			k := meta.Payload.Once
+			c.as[m.Ref()] = k
 			if rest, ok := strings.CutPrefix(k, "card:"); ok {
 				place, _, _ := strings.Cut(rest, ":") // what follows tells one showing from the next
 				k = "card:" + place
@@ -455,8 +471,8 @@ func (c *checker) card(to tickets.Audience, ref string, t *tickets.Ticket, m sla
 		want = cards.Receipt(v, "zh")
 	case tickets.ForAsk:
 		want = cards.Card{Title: fmt.Sprintf("#%d", t.Number)}
-		if t.Status != tickets.Solved {
-			want.Badges = cards.Receipt(v, "zh").Badges
+		if asks := has(m, "已解决"); asks != (t.Status == tickets.Solved) {
+			c.out.add(stale, "%s asks whether #%d (%s) is solved: %v", ref, t.Number, t.Status, asks)
 		}
 	}
 	title, _, _ := strings.Cut(want.Title, " ")

@@ -37,6 +37,7 @@ var binaryDir string // set by binary
 
 // binary builds the program once for all tests.
 var binary = sync.OnceValues(func() (string, error) {
+	sweep()
 	dir, err := os.MkdirTemp("", "crashtest-")
 	if err != nil {
 		return "", err
@@ -48,6 +49,19 @@ var binary = sync.OnceValues(func() (string, error) {
 	}
 	return path, nil
 })
+
+// sweep removes what failed and killed runs left behind.
+func sweep() {
+	found, err := filepath.Glob(filepath.Join(os.TempDir(), "crashtest-*"))
+	if err != nil {
+		return
+	}
+	for _, dir := range found {
+		if st, err := os.Stat(dir); err == nil && time.Since(st.ModTime()) > time.Hour {
+			_ = os.RemoveAll(dir) // another user's: not ours to remove
+		}
+	}
+}
 
 func envNumber(t *testing.T, name string, otherwise int64) int64 {
 	t.Helper()

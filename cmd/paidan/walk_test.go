@@ -51,6 +51,7 @@ func TestNewcomerWalksThroughADesk(t *testing.T) {
 			s.kill()
 			s = restartBinary(t, s)
 			page.Go(s.url)
+			page.Wait("the page is live", `document.body.dataset.live === "1"`)
 			w.be("lisi", "g-desk")
 			team = w.card("ERP 登录不了", "busy")
 

@@ -409,7 +409,8 @@ func (t *turn) refused(ctx context.Context, err error, act cards.Act) (Reply, er
 		}
 	}
 	c := cards.Refused(e.Code, args, t.lang())
-	if e.Code == tickets.NotAllowed {
+	// To somebody unknown, what only the team sees does not exist.
+	if e.Code == tickets.NotAllowed || e.Code == tickets.NotFound && agentsVerb(act.Verb) {
 		offer, err := t.offerLink(ctx)
 		if err != nil {
 			return Reply{}, err
@@ -422,11 +423,20 @@ func (t *turn) refused(ctx context.Context, err error, act cards.Act) (Reply, er
 	return Reply{Hint: &c}, nil
 }
 
+// agentsVerb reports whether a verb is one of those who work on tickets.
+func agentsVerb(v tickets.Verb) bool {
+	return slices.ContainsFunc(verbTable, func(r verbRow) bool { return r.Verb == v && (r.Who == Agents || r.Who == Owner) })
+}
+
 // offerLink returns a card with a code for somebody who may be known by another
 // account, and keeps what he asked for until he is.
 func (t *turn) offerLink(ctx context.Context) (*cards.Card, error) {
 	if len(t.b.installs) < 2 || t.actor.Anywhere() {
 		return nil, nil
+	}
+	// The same event told again must not end the code that is being shown.
+	if first, err := t.b.svc.First(ctx, "offer|"+t.once(), t.b.now()); err != nil || !first {
+		return nil, err
 	}
 	ev := t.ev
 	ev.Trigger, ev.Respond = "", ""

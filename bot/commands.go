@@ -809,7 +809,7 @@ var (
 	levelNames = map[string]string{"静默": LevelQuiet, "标准": LevelStandard, "详细": LevelVerbose, "quiet": LevelQuiet, "standard": LevelStandard, "verbose": LevelVerbose}
 	reCode     = map[tickets.Verb]*regexp.Regexp{
 		VerbLink:  regexp.MustCompile(`^[A-Z]{0,4}-?[0-9][A-Z0-9-]{3,11}$`),
-		VerbAdmin: regexp.MustCompile(`^[A-Z0-9]{4}-[A-Z0-9]{4}$`),
+		VerbAdmin: regexp.MustCompile(`^[A-Z0-9]{4}(?:-[A-Z0-9]{4}){1,4}$`),
 	}
 )
 

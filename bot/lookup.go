@@ -191,6 +191,15 @@ func (t *turn) settings(ctx context.Context, in Intent, _ talk) (Reply, error) {
 	conv := t.ev.Conv
 	t.b.after(ctx, "members", func(ctx context.Context) error { return t.b.SyncGroup(ctx, conv) })
 	c := cards.Settings(desks, g, t.lang())
+	if g.Use == "intake" {
+		triage, err := t.b.svc.TriageGroups(ctx)
+		if err != nil {
+			return Reply{}, err
+		}
+		if !slices.ContainsFunc(triage, func(o tickets.Group) bool { return o.Desk == g.Desk }) {
+			c = cards.NobodyHears(c, t.lang())
+		}
+	}
 	return Reply{Hint: &c}, nil
 }
 

@@ -364,6 +364,9 @@ func (t *turn) reacted(ctx context.Context) (Reply, error) {
 		return Reply{}, nil
 	}
 	id, _, err := t.b.svc.ByThread(ctx, t.lane(), string(t.ev.Message))
+	if tickets.CodeOf(err) == tickets.NotFound { // a card within the thread of what was asked
+		id, err = t.b.svc.ByCard(ctx, t.lane(), string(t.ev.Message))
+	}
 	if tickets.CodeOf(err) == tickets.NotFound && t.ev.Thread != "" {
 		id, _, err = t.b.svc.ByThread(ctx, t.lane(), string(t.ev.Thread))
 	}

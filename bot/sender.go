@@ -24,6 +24,7 @@ import (
 const (
 	sendTime = 10 * time.Second // for one request to a platform
 	maxTries = 12               // of one row, before it is given up: a little over an hour
+	inOrder  = 4                // tries for which the rest of the lane waits, to keep its order; then it goes past
 	pauseFor = 5 * time.Minute  // for which an install that refuses us is left alone
 )
 
@@ -117,6 +118,9 @@ func (b *Bot) failed(ctx context.Context, r tickets.Out, to Dest, err error) (ti
 		return 0, b.out.Dead(ctx, r, err.Error(), tickets.At(now))
 	}
 	log.Warn("message was not sent, trying again", "attempt", r.Attempts+1)
+	if r.Attempts >= inOrder {
+		return 0, b.out.Retry(ctx, r, tickets.At(now.Add(backoff(r.Attempts))), err.Error())
+	}
 	return backoff(r.Attempts), nil
 }
 
@@ -270,11 +274,11 @@ func (s *sending) card(ctx context.Context) (tickets.Sent, error) {
 // ask is the question whether it is solved; once that is answered, only the answer.
 func (s *sending) ask(ctx context.Context) (cards.Card, error) {
 	if s.t.Status != tickets.Solved {
+		if s.t.Status.Open() {
+			return cards.NotSolved(s.v, s.lang(ctx)), nil
+		}
 		c := cards.Receipt(s.v, s.lang(ctx))
 		c.Actions, c.More = nil, nil
-		if s.t.Status.Open() { // what goes on from here stands on his card
-			c.Facts, c.Body = nil, ""
-		}
 		return c, nil
 	}
 	by := ""

@@ -212,7 +212,7 @@ var verbTable = []verbRow{
 		shape: shapeSettings},
 	{VerbHelp: VerbHelp{Verb: VerbLink, ZH: w("绑定|绑定账号|绑定帐号"), EN: w("bind|link account|link me"), Example: "绑定 482913", ExampleEN: "bind 482913", Who: Everybody},
 		shape: shapeCode},
-	{VerbHelp: VerbHelp{Verb: VerbAdmin, ZH: w("管理员"), EN: w("admin"), Example: "管理员 7F3K-9QXD", ExampleEN: "admin 7F3K-9QXD", Who: Everybody},
+	{VerbHelp: VerbHelp{Verb: VerbAdmin, ZH: w("管理员"), EN: w("admin"), Example: "管理员 7F3K-9QXD-M2PA-C4TR", ExampleEN: "admin 7F3K-9QXD-M2PA-C4TR", Who: Everybody},
 		shape: shapeCode},
 	{VerbHelp: VerbHelp{Verb: tickets.VerbHelp, ZH: w("帮助|使用帮助|怎么用|使用说明|命令|菜单"), EN: w("help|?|commands|usage"), Example: "帮助", ExampleEN: "help", Who: Everybody},
 		shape: shapeHelp, strict: "帮助|使用帮助|怎么用|使用说明|命令|菜单|help|?|commands|usage", polite: true, ask: true},

@@ -125,6 +125,10 @@ func (a RefusalArgs) words(l Lang) map[string]string {
 			v = VerbWord(tickets.Verb(v), l)
 		case "status":
 			v = statusWord(tickets.Status(v), l)
+		case "field":
+			if lang.Has("what." + v) {
+				v = tr(l, "what."+v)
+			}
 		case "what":
 			v = tr(l, known("what.", v, "other"))
 		case "why":

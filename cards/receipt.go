@@ -97,6 +97,12 @@ func receiptActions(v *tickets.View, l Lang) []Action {
 	return nil
 }
 
+// NotSolved is what stays of the question whether it is solved when it was not.
+// It says no more: what goes on from there stands on the requester's card.
+func NotSolved(v *tickets.View, l Lang) Card {
+	return Card{Lang: l, Title: numbered(v), Badges: []string{tr(l, "do.reject")}, Ticket: v.ID, Version: v.Version}
+}
+
 // SolvedWord is what a solution says when its owner only said that it is solved.
 func SolvedWord(l Lang) string { return tr(l, "do.confirm") }
 

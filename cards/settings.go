@@ -38,6 +38,13 @@ func Settings(desks []tickets.Desk, g tickets.Group, l Lang) Card {
 	return c
 }
 
+// NobodyHears adds to a settings card that the desk has no group yet that sees
+// its tickets.
+func NobodyHears(c Card, l Lang) Card {
+	c.Tone, c.Body = Alarm, joinBody(c.Body, tr(l, "settings.no_triage"))
+	return c
+}
+
 // LevelSet says how much is posted in a group from now on.
 func LevelSet(level string, l Lang) Card {
 	return Hint(tr(l, "level.set", "level", tr(l, known("level.", level, "standard"))), l)

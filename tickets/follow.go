@@ -158,7 +158,7 @@ func (w *work) insertJobs(ctx context.Context) error {
 	for at, lanes := range w.lanes {
 		opts := &river.InsertOpts{Queue: QueueSend, MaxAttempts: 25}
 		if at > w.now {
-			opts.ScheduledAt = at.Go()
+			opts.ScheduledAt = wakeAt(at)
 		}
 		slices.Sort(lanes)
 		w.jobs = append(w.jobs, river.InsertManyParams{Args: Deliver{Lanes: lanes}, InsertOpts: opts})
@@ -170,6 +170,15 @@ func (w *work) insertJobs(ctx context.Context) error {
 		return fmt.Errorf("insert jobs: %w", err)
 	}
 	return nil
+}
+
+// wakeAt is when a job must come to find what is due at a time: River keeps only
+// milliseconds on SQLite, and whoever comes too early finds nothing.
+func wakeAt(at Time) time.Time {
+	if at == 0 {
+		return time.Time{}
+	}
+	return at.Go().Add(time.Millisecond - time.Microsecond).Truncate(time.Millisecond)
 }
 
 // put adds one outbox row.

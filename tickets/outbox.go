@@ -291,7 +291,7 @@ func (o *Outbox) wake(ctx context.Context, tx *sqldb.Tx, at Time, lanes ...strin
 	for _, l := range lanes {
 		params = append(params, river.InsertManyParams{
 			Args:       Deliver{Lanes: []string{l}},
-			InsertOpts: &river.InsertOpts{Queue: QueueSend, ScheduledAt: at.Go(), MaxAttempts: 25},
+			InsertOpts: &river.InsertOpts{Queue: QueueSend, ScheduledAt: wakeAt(at), MaxAttempts: 25},
 		})
 	}
 	return o.jobs.InsertManyTx(ctx, tx, params)

@@ -423,6 +423,19 @@ func (s *Service) HeldReply(ctx context.Context, id TicketID) (int64, error) {
 	return seq[0], nil
 }
 
+// ByCard returns the ticket whose card a message is. A refusal NotFound means: it
+// is none.
+func (s *Service) ByCard(ctx context.Context, lane, ref string) (TicketID, error) {
+	var id []TicketID
+	if err := s.db.Select(ctx, &id, `SELECT ticket_id FROM places WHERE lane = ? AND ref = ? ORDER BY created DESC LIMIT 1`, lane, ref); err != nil {
+		return "", fmt.Errorf("find card: %w", err)
+	}
+	if len(id) == 0 {
+		return "", Refuse(NotFound)
+	}
+	return id[0], nil
+}
+
 // Retracted reports whether a reply was taken back.
 func (s *Service) Retracted(ctx context.Context, id TicketID, seq int64) (bool, error) {
 	events, err := loadEvents(ctx, s.db, `SELECT `+eventColumns+` FROM events WHERE ticket_id = ? AND seq > ? AND kind = 'retracted'`, id, seq)

@@ -68,7 +68,7 @@ func (c *playgroundChat) name() string   { return "playground" }
 func (c *playgroundChat) prefix() string { return "" }
 func (c *playgroundChat) configure(conf string) string {
 	if !strings.Contains(conf, "playground:") {
-		conf += "\nplayground: auto\n"
+		conf += "\nplayground: on\n"
 	}
 	return conf
 }

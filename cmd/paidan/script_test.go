@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -61,9 +62,9 @@ func TestTranscripts(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
 			for i, platform := range steps.platforms {
 				t.Run(platform, func(t *testing.T) {
-					ticketstest.EachURL(t, func(t *testing.T, url string) {
-						got := steps.play(t, platform, url, archive.Files)
-						if *update && i == 0 && strings.HasPrefix(url, "sqlite:") && !t.Failed() {
+					ticketstest.EachURL(t, func(t *testing.T, dsn string) {
+						got := steps.play(t, platform, address(dsn), archive.Files)
+						if *update && i == 0 && strings.HasPrefix(dsn, "sqlite:") && !t.Failed() {
 							steps.write(t, file, got, archive)
 						}
 					})
@@ -71,6 +72,27 @@ func TestTranscripts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// address makes an address of a connection string of key=value pairs.
+func address(dsn string) string {
+	if strings.Contains(dsn, "://") {
+		return dsn
+	}
+	u := url.URL{Scheme: "postgres", Path: "/"}
+	q := url.Values{}
+	for pair := range strings.FieldsSeq(dsn) {
+		switch k, v, _ := strings.Cut(pair, "="); k {
+		case "dbname":
+			u.Path = "/" + v // of two, the last counts
+		case "user":
+			u.User = url.User(v)
+		default:
+			q.Set(k, v)
+		}
+	}
+	u.RawQuery = q.Encode()
+	return u.String()
 }
 
 // script is a transcript as it stands in its file.
@@ -319,7 +341,7 @@ func (s *stage) stop() {
 }
 
 // patience is how long anything may take. It is never waited for in vain.
-const patience = 30 * time.Second
+const patience = 20 * time.Second
 
 // settle waits until nothing is under way: no act is unanswered, no job runs or
 // could run, and nothing lies in the outbox that may be sent now.
@@ -336,7 +358,7 @@ func (s *stage) settle() {
 		select {
 		case <-again.C:
 		case <-deadline:
-			s.t.Fatalf("still busy after %s: %s\nlog:\n%s", patience, s.sql(`SELECT kind || ' ' || state || ' ' || CAST(args AS text) || ' ' || COALESCE(CAST(errors AS text), '') FROM river_job WHERE state NOT IN ('completed', 'scheduled')`)+
+			s.t.Fatalf("still busy after %s at %s: %s\nlog:\n%s", patience, s.clock.Now().Format(time.RFC3339Nano), s.sql(`SELECT kind || ' ' || state || ' ' || queue || ' ' || CAST(scheduled_at AS text) || ' attempt ' || attempt FROM river_job WHERE state NOT IN ('completed', 'scheduled')`)+
 				"\n"+s.sql(`SELECT lane || ' ' || kind || ' ' || state || ' ' || error FROM outbox WHERE state IN ('pending', 'sending')`), s.log.String())
 		}
 	}
@@ -349,10 +371,12 @@ func (s *stage) idle() bool {
 	if s.now.db.SQLite() {
 		due = `scheduled_at`
 	}
-	// River's rows in SQLite have a time stamp cut to what is needed: as text
+	// River calls jobs available some seconds before they are due.
+	//
+	// Its rows in SQLite have a time stamp cut to what is needed: as text
 	// they compare like the times.
 	at := now.UTC().Format("2006-01-02 15:04:05.000000")
-	query := `SELECT (SELECT count(*) FROM river_job WHERE state IN ('available', 'running', 'pending') OR state IN ('scheduled', 'retryable') AND ` + due + ` <= ?)
+	query := `SELECT (SELECT count(*) FROM river_job WHERE state = 'running' OR state IN ('available', 'pending', 'scheduled', 'retryable') AND ` + due + ` <= ?)
 		+ (SELECT count(*) FROM outbox o LEFT JOIN lanes l ON l.lane = o.lane WHERE o.state IN ('pending', 'sending') AND o.due <= ? AND COALESCE(l.blocked, 0) <= ?)
 		+ (SELECT count(*) FROM playground_events WHERE NOT parked)`
 	if err := s.now.db.Get(s.t.Context(), &busy, query, at, tickets.At(now), tickets.At(now)); err != nil {
@@ -368,7 +392,7 @@ func (s *stage) next() time.Time {
 	if s.now.db.SQLite() {
 		due = `CAST(min(scheduled_at) AS text)`
 	}
-	if err := s.now.db.Select(s.t.Context(), &at, `SELECT COALESCE(`+due+`, '') FROM river_job WHERE state IN ('scheduled', 'retryable')`); err != nil {
+	if err := s.now.db.Select(s.t.Context(), &at, `SELECT COALESCE(`+due+`, '') FROM river_job WHERE state IN ('available', 'scheduled', 'retryable')`); err != nil {
 		s.t.Fatal(err)
 	}
 	if len(at) == 0 || at[0] == "" {
@@ -395,8 +419,7 @@ func (s *stage) advance(d time.Duration) {
 		}
 		s.settle()
 		if !s.next().After(at) {
-			// Rounded up: a job's moment may carry more digits than a clock tells.
-			s.clock.Advance(time.Microsecond)
+			s.clock.Advance(time.Millisecond) // jobs are kept in milliseconds on SQLite
 			s.settle()
 		}
 	}

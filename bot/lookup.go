@@ -181,6 +181,14 @@ func (t *turn) settings(ctx context.Context, in Intent, _ talk) (Reply, error) {
 		c := cards.Settings(desks, g, t.lang())
 		return Reply{Hint: &c}, nil
 	}
+	if in.Key == cards.SettingLanguage {
+		g.Locale = string(cards.LangOf(in.Value))
+		if err := t.b.svc.SetLocale(ctx, t.ev.User.String(), t.lane(), g.Locale); err != nil {
+			return t.refused(ctx, err, cards.Act{})
+		}
+		c := cards.Settings(desks, g, t.lang())
+		return Reply{Hint: &c}, nil
+	}
 	g.Use, g.Desk = in.Key, t.deskNamed(desks, in.Value)
 	if in.Key == "none" {
 		g.Use, g.Desk = "", ""

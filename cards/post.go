@@ -40,7 +40,7 @@ func Notice(kind tickets.Kind, v *tickets.View, e NoticeArgs, l Lang) Card {
 			add("fact.respond", clock(v, v.RespondBy, l), false)
 		}
 		add("fact.solve", clock(v, v.SolveBy, l), false)
-		c.Body = snip(v.Body, bodyShown, l)
+		c.Body = snip(described(v), bodyShown, l)
 		switch {
 		case v.Status == tickets.New:
 			c.Actions = []Action{primary(b.act(tickets.VerbClaim, "do.claim")), show}
@@ -58,7 +58,7 @@ func Notice(kind tickets.Kind, v *tickets.View, e NoticeArgs, l Lang) Card {
 		if e.Due != 0 {
 			add("fact.answer_by", when(v, e.Due, l), false)
 		}
-		c.Body = snip(v.Body, bodyShown, l)
+		c.Body = snip(described(v), bodyShown, l)
 		c.Actions = []Action{primary(b.form(tickets.VerbAnswer, "do.answer")), show}
 	case tickets.Answered:
 		add("fact.answer", snip(e.Text, bodyShown, l), true)

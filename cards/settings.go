@@ -6,6 +6,10 @@ import "github.com/paidan/paidan/tickets"
 // "intake:<desk>", "triage:<desk>" or "none:".
 const VerbSettings tickets.Verb = "settings"
 
+// SettingLanguage begins the Arg of a button that changes a group's language:
+// "language:en".
+const SettingLanguage = "language"
+
 // Settings says what a group is used for, and offers the other uses. Without
 // desks it says that settings are made in the group itself.
 func Settings(desks []tickets.Desk, g tickets.Group, l Lang) Card {
@@ -28,6 +32,11 @@ func Settings(desks []tickets.Desk, g tickets.Group, l Lang) Card {
 		}
 	}
 	if g.Desk != "" {
+		other := EN
+		if LangOf(g.Locale) == EN && g.Locale != "" || g.Locale == "" && l == EN {
+			other = ZH
+		}
+		c.Actions = append(c.Actions, Action{Act: Act{Verb: VerbSettings, Arg: SettingLanguage + ":" + string(other)}, Label: tr(other, "do.language")})
 		c.Actions = append(c.Actions, Action{Act: Act{Verb: VerbSettings, Arg: "none:"}, Label: tr(l, "do.unbind"), Style: Danger, Confirm: tr(l, "settings.unbind")})
 	}
 	desk := "" // a desk must be named where there are several

@@ -27,11 +27,22 @@ func Ticket(v *tickets.View, l Lang) Card {
 	if finished(v.Status) {
 		return c
 	}
-	c.Body = joinBody(snip(v.Body, bodyShown, l), lastReply(v, l))
+	c.Body = joinBody(snip(described(v), bodyShown, l), lastReply(v, l))
 	if whole(v) {
 		c.More = append(c.More, showWhole(v.ID, v.Version, l))
 	}
 	return c
+}
+
+// described is the description without the line that became the title: nobody
+// wants to read it twice.
+func described(v *tickets.View) string {
+	body := strings.TrimSpace(v.Body)
+	first, rest, _ := strings.Cut(body, "\n")
+	if strings.TrimSpace(first) == strings.TrimSpace(v.Title) {
+		return strings.TrimSpace(rest)
+	}
+	return body
 }
 
 // Found answers somebody of the team who looked a ticket up: the same card with
@@ -43,7 +54,7 @@ func Found(v *tickets.View, l Lang) Card {
 		c.Facts = openFacts(v, l)
 		c.Facts = append(c.Facts, solutionFacts(v, l)...)
 	}
-	c.Body = joinBody(strings.TrimSpace(v.Body), lastReply(v, l))
+	c.Body = joinBody(described(v), lastReply(v, l))
 	return c
 }
 
@@ -386,7 +397,7 @@ func WholeForTeam(v *tickets.View, size int, l Lang) []Card {
 }
 
 func wholeText(v *tickets.View, fields string, size int, l Lang) []Card {
-	text := joinBody(oneLine(v.Title), fields, strings.TrimSpace(v.Body))
+	text := joinBody(oneLine(v.Title), fields, described(v))
 	if v.Said != nil && v.Said.Text != "" {
 		text = joinBody(text, tr(l, "body.reply", "name", nameOf(v, v.Said.By, l), "when", when(v, v.Said.At, l))+"\n"+v.Said.Text)
 	}

@@ -139,6 +139,7 @@ CREATE TABLE places (
 );
 CREATE UNIQUE INDEX places_one ON places (ticket_id, lane, thread, audience);
 CREATE INDEX places_root ON places (lane, root);
+CREATE INDEX places_ref ON places (lane, ref);
 CREATE INDEX places_thread ON places (lane, thread) WHERE thread <> '';
 
 -- messages tie what was said in chat to the event it became, both ways.

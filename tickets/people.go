@@ -388,6 +388,26 @@ func (s *Service) SetLevel(ctx context.Context, account, lane, level string) err
 	})
 }
 
+// SetLocale says in which language a group is written to; whoever works at its
+// desk may.
+func (s *Service) SetLocale(ctx context.Context, account, lane, locale string) error {
+	return s.db.Tx(ctx, func(tx *sqldb.Tx) error {
+		a, err := loadAccount(ctx, tx, account)
+		if err != nil {
+			return err
+		}
+		g, err := groupOf(ctx, tx, lane)
+		if err != nil {
+			return err
+		}
+		if g.Desk == "" || !a.Works(g.Desk) {
+			return Refuse(NotAllowed, "verb", "settings")
+		}
+		_, err = tx.Exec(ctx, `UPDATE conversations SET locale = ? WHERE lane = ?`, plain(locale), lane)
+		return err
+	})
+}
+
 // NoteGroup remembers what a group is called, or that the bot is no longer in it.
 func (s *Service) NoteGroup(ctx context.Context, lane, name string, gone bool) error {
 	return s.db.Tx(ctx, func(tx *sqldb.Tx) error {

@@ -14,6 +14,7 @@ var en = map[string]string{
 	"settings.note":      "Or say “settings intake{desk}”, “settings triage{desk}”; “quiet”, “standard”, “verbose”",
 	"do.bind_intake":     "Intake · {desk}",
 	"do.bind_triage":     "Triage · {desk}",
+	"do.language":        "English in this group",
 	"do.unbind":          "Stop using this group",
 	"level.quiet":        "quiet (the card only)",
 	"level.standard":     "standard (card, missed targets, escalations)",

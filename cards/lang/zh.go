@@ -14,6 +14,7 @@ var zh = map[string]string{
 	"settings.note":      "也可以说：设置 受理{desk}、设置 处理{desk}；消息量：静默、标准、详细",
 	"do.bind_intake":     "设为受理群 · {desk}",
 	"do.bind_triage":     "设为处理群 · {desk}",
+	"do.language":        "本群用中文",
 	"do.unbind":          "取消接入",
 	"level.quiet":        "静默（只有卡片）",
 	"level.standard":     "标准（卡片、超时、升级）",

@@ -3,6 +3,7 @@ package sqldb
 import (
 	"database/sql"
 	"errors"
+	"strings"
 
 	"github.com/lib/pq"
 	"modernc.org/sqlite"
@@ -28,7 +29,7 @@ func IsDuplicate(err error) bool {
 
 // IsBusy reports whether err is about other transactions and not about this
 // one (a deadlock, a lock that was not given in time, a serialization failure,
-// a busy file): nothing was changed and the whole transaction may be run again.
+// a busy file, a statement that the server has forgotten): nothing was changed and the whole transaction may be run again.
 func IsBusy(err error) bool {
 	if errors.Is(err, ErrUnknown) {
 		return false
@@ -42,8 +43,10 @@ func IsBusy(err error) bool {
 		"40P01", // deadlock_detected
 		"55P03": // lock_not_available, also by lock_timeout
 		return true
+	case "0A000": // feature_not_supported: here, a remembered statement whose columns a migration has changed
+		return strings.Contains(err.Error(), "cached plan")
 	}
-	return false
+	return forgotten(err)
 }
 
 func sqliteCode(err error) int {

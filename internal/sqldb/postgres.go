@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -73,7 +74,7 @@ func postgresPool(ctx context.Context, address string, size int, runtime map[str
 	if err != nil {
 		return nil, err
 	}
-	pool := sqlx.NewDb(sql.OpenDB(traced(ctx, c)), "postgres")
+	pool := sqlx.NewDb(sql.OpenDB(traced(ctx, statements{c, &atomic.Bool{}})), "postgres")
 	pool.SetMaxOpenConns(size)
 	pool.SetMaxIdleConns(size)
 	pool.SetConnMaxIdleTime(5 * time.Minute)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 
 	"github.com/jmoiron/sqlx"
 	"modernc.org/sqlite"
@@ -61,7 +62,7 @@ func sqlitePool(ctx context.Context, path, settings string, size int) (*sqlx.DB,
 	if err != nil {
 		return nil, err
 	}
-	pool := sqlx.NewDb(sql.OpenDB(traced(ctx, statements{c})), "sqlite")
+	pool := sqlx.NewDb(sql.OpenDB(traced(ctx, statements{c, &atomic.Bool{}})), "sqlite")
 	pool.SetMaxOpenConns(size)
 	pool.SetMaxIdleConns(size)
 	// A query, because opening alone does not read the file.

@@ -246,6 +246,9 @@ func (a *Adapter) decodeEvent(doc value) (bot.Inbound, error) {
 	if at.IsZero() && doc.at("event_time").number() > 0 {
 		at = time.Unix(doc.at("event_time").number(), 0).UTC()
 	}
+	if at.IsZero() { // told by nobody: it has just come
+		at = a.now().UTC()
+	}
 	e := bot.Event{ID: id, At: at, Guest: a.foreign(ev, self.team)}
 	in := bot.Inbound{Kind: kind}
 	var ok bool

@@ -564,7 +564,12 @@ func (t *turn) filled(ctx context.Context, act cards.Act) (tickets.Command, erro
 		return tickets.HoldUntil{Until: until, Reason: reason, Customer: customer}, nil
 	case tickets.VerbConsult:
 		p, err := person()
-		within, _ := time.ParseDuration(v[cards.InWithin]) // "none" and "": no limit
+		within := time.Duration(0) // no limit
+		if limit := v[cards.InWithin]; err == nil && limit != "" && limit != cards.WithinNone {
+			if within, err = time.ParseDuration(limit); err != nil {
+				return nil, tickets.Refuse(tickets.BadTime)
+			}
+		}
 		return tickets.ConsultOn{Expert: p, Question: text, Within: within}, err
 	case tickets.VerbEscalate:
 		p, err := person()
@@ -656,7 +661,7 @@ var inputsFor = map[tickets.Code][]string{
 	tickets.NotFound:     {cards.InNumber},
 	tickets.NoNumber:     {cards.InNumber},
 	tickets.SelfMerge:    {cards.InNumber},
-	tickets.BadTime:      {cards.InTime, cards.InUntil},
+	tickets.BadTime:      {cards.InTime, cards.InUntil, cards.InWithin},
 	tickets.NoSuchTeam:   {cards.InTeam},
 	tickets.NoSuchType:   {cards.InType},
 }

@@ -16,10 +16,15 @@ type Installs struct {
 	Playground map[string]playground.Config
 }
 
-// Build makes the adapters of all installs. It does no network I/O.
-func Build(in Installs, deps slack.Deps) (map[bot.Install]bot.Adapter, error) {
+// Build makes the adapters of all installs; deps tells what each of them gets
+// from the program. It does no network I/O.
+func Build(in Installs, deps func(bot.Install) bot.Deps) (map[bot.Install]bot.Adapter, error) {
 	out := map[bot.Install]bot.Adapter{}
-	if err := add(out, "slack", in.Slack, func(name string, c slack.Config) (bot.Adapter, error) { c.Name = name; return slack.New(c, deps) }); err != nil {
+	need := func(platform, name string) bot.Deps { return deps(bot.Install{Platform: platform, Name: name}) }
+	if err := add(out, "slack", in.Slack, func(name string, c slack.Config) (bot.Adapter, error) {
+		c.Name = name
+		return slack.New(c, need("slack", name))
+	}); err != nil {
 		return nil, err
 	}
 	if err := add(out, "playground", in.Playground, func(name string, c playground.Config) (bot.Adapter, error) { c.Name = name; return playground.New(c) }); err != nil {

@@ -159,7 +159,7 @@ func (t *turn) intent(ctx context.Context, in Intent, k talk) (Reply, error) {
 		return t.refused(ctx, err, cards.Act{Verb: in.Verb})
 	}
 	asks := in.Form && !(in.Verb == tickets.VerbSolve && t.actor.Me(tk.Requester) && !t.actor.Works(tk.Desk)) // his «解决» says yes
-	if asks && (t.ev.Trigger != "" || t.inlineForms()) {
+	if asks && (t.ev.Trigger != "" || t.inline().Form) {
 		return t.form(ctx, cards.Act{Verb: in.Verb, Ticket: id, Arg: in.Key})
 	}
 	c, err := t.command(ctx, in, tk)
@@ -169,17 +169,16 @@ func (t *turn) intent(ctx context.Context, in Intent, k talk) (Reply, error) {
 	return t.run(ctx, id, c, cards.Act{})
 }
 
-func (t *turn) inlineForms() bool {
-	in, ok := t.adapter.(Inliner)
-	if !ok {
-		return false
+// inline is what the answer to this event can carry.
+func (t *turn) inline() Inline {
+	if in, ok := t.adapter.(Inliner); ok {
+		return in.Inline(t.ev)
 	}
-	_, form := in.Inline(t.ev.Kind)
-	return form
+	return Inline{}
 }
 
 func (t *turn) intentOpen(ctx context.Context, in Intent, k talk) (Reply, error) {
-	if in.Form && (t.ev.Trigger != "" || t.inlineForms()) && len(t.ev.Files) == 0 {
+	if in.Form && (t.ev.Trigger != "" || t.inline().Form) && len(t.ev.Files) == 0 {
 		return t.openForm(ctx, k.group.Desk, "", tickets.Open{}, false)
 	}
 	if in.Text == "" && len(t.ev.Files) == 0 {

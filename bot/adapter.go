@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"time"
@@ -94,6 +95,7 @@ type User struct {
 	Ref     UserRef
 	Name    string
 	Email   string // only when the platform's directory vouches for it
+	Phone   string // likewise; digits with the country's code: "+8613800000000"
 	Locale  string
 	Zone    string // IANA name
 	Bot     bool
@@ -155,11 +157,80 @@ type Checker interface {
 	Check(ctx context.Context) []Finding
 }
 
-// Inliner tells what the answer to an event of a kind can carry on this
-// platform. What it cannot is sent by requests of its own: see Responder,
-// Whisperer and FormOpener.
+// Inliner tells what the answer to an event can carry on this platform. What it
+// cannot is sent by requests of its own: see Responder, Whisperer and FormOpener.
 type Inliner interface {
-	Inline(k Kind) (hint, form bool)
+	Inline(e Event) Inline
+}
+
+// Inline is what an answer can carry.
+type Inline struct {
+	Hint bool // Reply.Hint and Reply.Toast
+	Form bool // Reply.Form
+	Card bool // Reply.Card: the card that was pressed, for all who see it; or, where AnswerPoster says so, the card that answers a message
+}
+
+// AnswerPoster shows a card by answering the message that asked for it, and
+// knows beforehand how that card will be called. It is asked for events whose
+// Inline.Card is true and which are no presses.
+type AnswerPoster interface {
+	// AnswerRef names the message that answering e with a Reply whose Once is
+	// once makes.
+	AnswerRef(e Event, once string) MessageRef
+}
+
+// Urger rings for people about a message of ours, beyond what a mention does.
+type Urger interface {
+	Urge(ctx context.Context, ref MessageRef, users []string) error
+}
+
+// Local is a platform that some destinations can be reached on from one process
+// only: the one that holds the connection. Others leave them alone.
+type Local interface {
+	// Here reports whether this process can send to to.
+	Here(to Dest) bool
+}
+
+// Shelf keeps what an adapter must still know after a restart and in every
+// process: one-shot codes, cursors, counters. Keys are the install's own. Under
+// a key lies a stack of values, each with the time after which it is as if it
+// were not there.
+type Shelf interface {
+	// Get returns the newest value; "" = there is none.
+	Get(ctx context.Context, key string) (string, error)
+	// Put replaces all that lies under key; an empty value clears it.
+	Put(ctx context.Context, key, value string, keep time.Duration) error
+	// Push lays a value on top.
+	Push(ctx context.Context, key, value string, keep time.Duration) error
+	// Pop takes the newest value away; of several who pop at once, each gets another.
+	Pop(ctx context.Context, key string) (string, error)
+	// Swap puts value where the newest is old ("": where there is none) and reports whether it did.
+	Swap(ctx context.Context, key, old, value string, keep time.Duration) (bool, error)
+	// Add adds n to a counter and returns what it is then.
+	Add(ctx context.Context, key string, n int64, keep time.Duration) (int64, error)
+}
+
+// Kept is something for the Shelf that a request brought.
+type Kept struct {
+	Key, Value string
+	For        time.Duration
+	Push       bool // on top of what lies there, instead of in its place
+}
+
+// Alarm is something that the admins shall know.
+type Alarm struct {
+	Once string // the same alarm is told once; unique within the install
+	What cards.AlarmKind
+	Args map[string]string // what the sentence needs, by name; see cards.AdminAlarm
+}
+
+// Deps are what an adapter needs from the program.
+type Deps struct {
+	HTTP  *http.Client                       // outgoing; nil = one of httpx with a timeout of 20 s
+	Log   *slog.Logger                       // nil = slog.Default()
+	Now   func() time.Time                   // nil = time.Now
+	Shelf Shelf                              // of this install; nil only where the platform's Config says it is not needed
+	Alarm func(ctx context.Context, a Alarm) // tells the admins, in the background; nil = nobody is told
 }
 
 // Preparer asks its platform, once at start, what Verify and Decode need to

@@ -156,11 +156,8 @@ type turn struct {
 
 // aside sends what the answer cannot carry and takes it out of the reply.
 func (t *turn) aside(ctx context.Context, r Reply) (Reply, error) {
-	hint, form := false, false
-	if in, ok := t.adapter.(Inliner); ok {
-		hint, form = in.Inline(t.ev.Kind)
-	}
-	if opener, ok := t.adapter.(FormOpener); ok && r.Form != nil && !form {
+	inline := t.inline()
+	if opener, ok := t.adapter.(FormOpener); ok && r.Form != nil && !inline.Form {
 		c := *r.Form
 		r.Form = nil
 		// Before the answer: the trigger is good for three seconds only.
@@ -169,7 +166,7 @@ func (t *turn) aside(ctx context.Context, r Reply) (Reply, error) {
 			t.b.log.Warn("form was not opened", "install", t.install.String(), "err", err)
 		}
 	}
-	if hint {
+	if inline.Hint {
 		return r, nil
 	}
 	note := r.Hint

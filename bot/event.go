@@ -160,6 +160,7 @@ type Event struct {
 type Inbound struct {
 	Echo   string  // a handshake to answer with; then there are no events
 	Events []Event // none: nothing of interest, to be acknowledged all the same
+	Keep   []Kept  // for the Shelf, before the events are dealt with
 	Kind   string  // the platform's own name for what came, for logs and metrics; a small set, "unknown" otherwise
 }
 
@@ -167,10 +168,14 @@ type Inbound struct {
 type Reply struct {
 	Echo   string
 	Toast  string            // one line that only the actor sees
-	Card   *cards.Card       // the card that was clicked, as it is now
-	Form   *cards.Card       // a card whose Form shall be opened
+	Card   *cards.Card       // the card that was clicked, as it is now; or, with Once, a new one
+	Once   string            // names Card for AnswerPoster.AnswerRef, when it is a new message
+	Form   *cards.Card       // a card whose Form shall be opened; with Errors, the same form again, each Input with its Error
 	Hint   *cards.Card       // a private answer
 	Errors map[string]string // by input name: the form stays open with these
+	// Written, when set, is called when the answer has gone out, or with the
+	// error because of which it did not.
+	Written func(error)
 }
 
 // Empty reports whether there is nothing to say beyond "received".

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -92,7 +93,7 @@ func (b *Bot) failed(ctx context.Context, r tickets.Out, to Dest, err error) (ti
 	case errors.Is(err, ErrUnauthorized):
 		if b.limits.block(to.Install, now, now.Add(pauseFor)) {
 			log.Error("install refuses our credentials; nothing is sent there until they are mended")
-			b.after(ctx, "tell admins", func(ctx context.Context) error { return b.tellAdmins(ctx, to.Install) })
+			b.after(ctx, "tell admins", func(ctx context.Context) error { return b.broken(ctx, to.Install) })
 		}
 		if err := b.out.Return(ctx, []tickets.Out{r}); err != nil {
 			return 0, err
@@ -124,9 +125,32 @@ func (b *Bot) failed(ctx context.Context, r tickets.Out, to Dest, err error) (ti
 	return backoff(r.Attempts), nil
 }
 
-// tellAdmins tells every admin, where he can still be reached, that an install
-// does not accept us any more.
-func (b *Bot) tellAdmins(ctx context.Context, broken Install) error {
+// broken tells the admins that an install does not accept us any more.
+func (b *Bot) broken(ctx context.Context, i Install) error {
+	once := "broken:" + i.String() + ":" + b.now().Format(time.RFC3339)
+	return b.tellAdmins(ctx, once, &i, func(l cards.Lang) cards.Card { return cards.Broken(i.String(), l) })
+}
+
+// Alarm tells the admins something about an install, in the background and once.
+func (b *Bot) Alarm(ctx context.Context, i Install, a Alarm) {
+	b.after(ctx, "alarm", func(ctx context.Context) error {
+		once := "alarm|" + i.String() + "|" + a.Once
+		first, err := b.svc.First(ctx, once, b.now())
+		if err != nil || !first {
+			return err
+		}
+		args := maps.Clone(a.Args)
+		if args == nil {
+			args = map[string]string{}
+		}
+		args["install"] = i.String()
+		return b.tellAdmins(ctx, once, nil, func(l cards.Lang) cards.Card { return cards.AdminAlarm(a.What, args, l) })
+	})
+}
+
+// tellAdmins shows every admin a card where he can be reached; without is an
+// install over which nobody can.
+func (b *Bot) tellAdmins(ctx context.Context, once string, without *Install, card func(cards.Lang) cards.Card) error {
 	accounts, err := b.svc.AdminAccounts(ctx)
 	if err != nil {
 		return err
@@ -136,7 +160,7 @@ func (b *Bot) tellAdmins(ctx context.Context, broken Install) error {
 	for _, acc := range accounts {
 		u, err := parseUser(acc.Ref)
 		a := b.installs[u.Install]
-		if err != nil || a == nil || u.Install == broken || told[acc.Person] {
+		if err != nil || a == nil || without != nil && u.Install == *without || told[acc.Person] {
 			continue
 		}
 		who, err := b.svc.ActorOf(ctx, acc.Ref)
@@ -147,8 +171,7 @@ func (b *Bot) tellAdmins(ctx context.Context, broken Install) error {
 		if who.Locale != "" {
 			lang = cards.LangOf(who.Locale)
 		}
-		c := cards.Fit(cards.Broken(broken.String(), lang), a.Caps())
-		_, err = a.Post(ctx, Private(u), "broken:"+broken.String()+":"+b.now().Format(time.RFC3339), c)
+		_, err = a.Post(ctx, Private(u), once, cards.Fit(card(lang), a.Caps()))
 		told[acc.Person] = err == nil
 		errs = append(errs, err)
 	}

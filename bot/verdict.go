@@ -27,6 +27,12 @@ var (
 	ErrUnauthorized = errors.New("unauthorized")
 	// ErrRejected means: this very request will never be accepted.
 	ErrRejected = errors.New("rejected")
+	// ErrFixed means: what stands there cannot be changed now, though a press on
+	// it may bring the right to. A successor is posted once in a while.
+	ErrFixed = errors.New("cannot be changed now")
+	// ErrMustSpeak means: the platform lets us write there only after the person
+	// has. The message waits until he does.
+	ErrMustSpeak = errors.New("they must write first")
 	// ErrUnknown means: it may have been done or not. See Finder.
 	ErrUnknown = errors.New("outcome unknown")
 )

@@ -176,4 +176,5 @@ type Caps struct {
 	OnTop        bool // what is for a requester stands in the group itself, although there are threads
 	Edits        bool // a posted card can be changed in place
 	PrivateNotes bool // a note in a group that one person sees
+	Numbered     bool // no buttons: each choice gets a number to answer with, see Numbered
 }

@@ -127,6 +127,26 @@ func Broken(install string, l Lang) Card {
 	return Card{Lang: l, Tone: Alarm, Title: tr(l, "broken.title", "install", install), Body: tr(l, "broken.body")}
 }
 
+// AlarmKind is what an alarm to the admins is about.
+type AlarmKind string
+
+// The kinds of alarms.
+const (
+	AlarmQuota AlarmKind = "quota" // install, used, limit: most of what the platform lets us send in a month is sent
+	AlarmGap   AlarmKind = "gap"   // install, from, to: nothing was received for a while, and what was said meanwhile is lost
+	AlarmTaken AlarmKind = "taken" // install: somebody else has opened the connection that only one may hold
+)
+
+// AdminAlarm tells an admin what he alone can mend or must know. args are those
+// that the kind names.
+func AdminAlarm(k AlarmKind, args map[string]string, l Lang) Card {
+	var pairs []string
+	for k, v := range args {
+		pairs = append(pairs, k, v)
+	}
+	return Card{Lang: l, Tone: Alarm, Title: tr(l, "alarm."+string(k)+".title", pairs...), Body: tr(l, "alarm."+string(k)+".body", pairs...)}
+}
+
 // OpenedLine is the one line in the requester's thread when his ticket was
 // made: «已建单 #1024,14:32 前首次响应».
 func OpenedLine(v *tickets.View, l Lang) string {

@@ -380,6 +380,7 @@ func (o *Outbox) Clean(ctx context.Context, now Time, keep time.Duration) error 
 			{`DELETE FROM outbox WHERE done > 0 AND state IN ('done', 'cancelled') AND done < ?`, now.Add(-keep)},
 			{`DELETE FROM bursts WHERE until < ?`, now.Add(-time.Hour)},
 			{`DELETE FROM codes WHERE until < ?`, now.Add(-time.Hour)},
+			{`DELETE FROM shelf WHERE until < ?`, now.Add(-time.Hour)},
 		} {
 			if _, err := tx.Exec(ctx, q.sql, q.before); err != nil {
 				return fmt.Errorf("clean: %w", err)

@@ -433,7 +433,7 @@ func TestTokenFollowsNoRedirect(t *testing.T) {
 	c.APIURL = front.URL + "/api/"
 	tr := &http.Transport{}
 	t.Cleanup(tr.CloseIdleConnections)
-	a, err := New(c, Deps{HTTP: &http.Client{Transport: tr}, Log: quiet()})
+	a, err := New(c, bot.Deps{HTTP: &http.Client{Transport: tr}, Log: quiet()})
 	if err != nil {
 		t.Fatal(err)
 	}

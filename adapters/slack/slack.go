@@ -41,13 +41,6 @@ type Config struct {
 	Emoji         map[string]string `yaml:"emoji"`          // the workspace's own emoji name → the name that Paidan knows
 }
 
-// Deps are what an adapter needs from the program.
-type Deps struct {
-	HTTP *http.Client     // outgoing; nil = one of httpx with a timeout of 20 s
-	Log  *slog.Logger     // nil = slog.Default()
-	Now  func() time.Time // nil = time.Now
-}
-
 var (
 	signingSecretForm = regexp.MustCompile(`^[0-9A-Za-z]{16,128}$`)
 	teamForm          = regexp.MustCompile(`^[TE][A-Z0-9]{2,30}$`)
@@ -172,7 +165,7 @@ var (
 )
 
 // New makes the adapter; it does no I/O. Call Prepare once at start.
-func New(c Config, deps Deps) (*Adapter, error) {
+func New(c Config, deps bot.Deps) (*Adapter, error) {
 	if errs := c.Validate(); len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}

@@ -41,7 +41,7 @@ func testConfig() Config {
 
 func testAdapter(t testing.TB, c Config) *Adapter {
 	t.Helper()
-	a, err := New(c, Deps{Log: quiet(), Now: func() time.Time { return time.Unix(1700000002, 0) }})
+	a, err := New(c, bot.Deps{Log: quiet(), Now: func() time.Time { return time.Unix(1700000002, 0) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func newDesk(t testing.TB, o slacktest.Options) *desk {
 	c := testConfig()
 	c.APIURL = d.APIURL()
 	var err error
-	if d.a, err = New(c, Deps{HTTP: &http.Client{Transport: d.transports, Timeout: 10 * time.Second}, Log: quiet(), Now: o.Now}); err != nil {
+	if d.a, err = New(c, bot.Deps{HTTP: &http.Client{Transport: d.transports, Timeout: 10 * time.Second}, Log: quiet(), Now: o.Now}); err != nil {
 		t.Fatal(err)
 	}
 	d.ann = d.AddUser(slacktest.User{Name: "ann", RealName: "Ann Li", Email: "ann@example.com", Zone: "Asia/Shanghai", Locale: "zh-CN"})
@@ -104,7 +104,7 @@ func TestConformance(t *testing.T) {
 			c := testConfig()
 			c.AppToken = ""
 			change(&c)
-			_, err := New(c, Deps{})
+			_, err := New(c, bot.Deps{})
 			return err
 		}
 	}

@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/paidan/paidan/adapters"
-	"github.com/paidan/paidan/adapters/slack"
 	"github.com/paidan/paidan/bot"
 	"github.com/paidan/paidan/internal/clock"
 	"github.com/paidan/paidan/internal/httpx"
@@ -225,7 +224,9 @@ func (d *checkup) deadLetters(ctx context.Context, outbox *tickets.Outbox, count
 
 func (d *checkup) platforms(ctx context.Context) {
 	client := httpx.New(httpx.Options{Timeout: 10 * time.Second, AllowHosts: d.conf.localAPIs(), MaxBody: -1})
-	installs, err := adapters.Build(adapters.Installs{Slack: d.conf.slackInstalls()}, slack.Deps{HTTP: client, Log: slog.New(slog.DiscardHandler), Now: time.Now})
+	installs, err := adapters.Build(adapters.Installs{Slack: d.conf.slackInstalls()}, func(bot.Install) bot.Deps {
+		return bot.Deps{HTTP: client, Log: slog.New(slog.DiscardHandler), Now: time.Now}
+	})
 	if err != nil {
 		d.bad("platforms", err.Error())
 		return

@@ -3,12 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 
 	"github.com/paidan/paidan/adapters"
-	"github.com/paidan/paidan/adapters/slack"
 	"github.com/paidan/paidan/bot"
 )
 
@@ -19,7 +17,7 @@ func (p *program) replay(files []string) error {
 	if err != nil {
 		return err
 	}
-	installs, err := adapters.Build(adapters.Installs{Slack: conf.slackInstalls()}, slack.Deps{Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	installs, err := adapters.Build(adapters.Installs{Slack: conf.slackInstalls()}, func(bot.Install) bot.Deps { return bot.Deps{Log: slog.New(slog.DiscardHandler)} })
 	if err != nil {
 		return err
 	}

@@ -102,13 +102,19 @@ func (p *program) serve(ctx context.Context) (err error) {
 		}}
 	}
 	outgoing := httpx.New(httpx.Options{Timeout: 15 * time.Second, AllowHosts: conf.localAPIs(), MaxBody: -1})
-	installs, err := adapters.Build(in, slack.Deps{HTTP: outgoing, Log: log, Now: time.Now})
+	var b *bot.Bot // made below; nobody raises an alarm before that
+	installs, err := adapters.Build(in, func(i bot.Install) bot.Deps {
+		return bot.Deps{
+			HTTP: outgoing, Log: log, Now: time.Now, Shelf: tickets.NewShelf(db, i.String(), clk.Now),
+			Alarm: func(ctx context.Context, a bot.Alarm) { b.Alarm(ctx, i, a) },
+		}
+	})
 	if err != nil {
 		return err
 	}
 
 	holder := processName()
-	b := bot.New(bot.Config{
+	b = bot.New(bot.Config{
 		Tickets: svc, Outbox: outbox, Sealer: bot.NewSealer(key), Now: clk.Now, Zone: conf.Zone(), Lang: cards.LangOf(conf.Locale),
 		Log: log, Metrics: metrics, Holder: holder,
 	})

@@ -1,0 +1,21 @@
+-- shelf holds what installs must still know after a restart: one-shot codes,
+-- cursors, counters, and what is asked in a private dialogue. Under a name lies a
+-- stack of values.
+CREATE TABLE shelf (
+    owner TEXT NOT NULL,   -- install, or part of the program
+    name  TEXT NOT NULL,
+    n     BIGINT NOT NULL, -- the highest lies on top
+    value TEXT NOT NULL,
+    until BIGINT NOT NULL, -- end of its use
+    PRIMARY KEY (owner, name, n)
+);
+CREATE INDEX shelf_until ON shelf (until);
+
+-- posted is when the message that a place shows was posted: one that cannot be
+-- changed is followed by another at most once a day.
+ALTER TABLE places ADD COLUMN posted BIGINT NOT NULL DEFAULT 0;
+
+-- phone numbers tie the accounts of one person together, where a platform's
+-- directory vouches for them.
+ALTER TABLE people ADD COLUMN phone TEXT NOT NULL DEFAULT '';
+CREATE INDEX people_phone ON people (phone) WHERE phone <> '';

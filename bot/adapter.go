@@ -165,9 +165,10 @@ type Inliner interface {
 
 // Inline is what an answer can carry.
 type Inline struct {
-	Hint bool // Reply.Hint and Reply.Toast
-	Form bool // Reply.Form
-	Card bool // Reply.Card: the card that was pressed, for all who see it; or, where AnswerPoster says so, the card that answers a message
+	Hint  bool // Reply.Hint and Reply.Toast
+	Toast bool // Reply.Toast alone
+	Form  bool // Reply.Form
+	Card  bool // Reply.Card: the card that was pressed, for all who see it; or, where AnswerPoster says so, the card that answers a message
 }
 
 // AnswerPoster shows a card by answering the message that asked for it, and

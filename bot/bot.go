@@ -8,9 +8,11 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/paidan/paidan/cards"
 	"github.com/paidan/paidan/tickets"
@@ -166,7 +168,12 @@ func (t *turn) aside(ctx context.Context, r Reply) (Reply, error) {
 			t.b.log.Warn("form was not opened", "install", t.install.String(), "err", err)
 		}
 	}
-	if inline.Hint {
+	if inline.Toast && r.Hint != nil {
+		if line, ok := oneLiner(r.Hint); ok {
+			r.Hint, r.Toast = nil, line
+		}
+	}
+	if inline.Hint || inline.Toast && r.Hint == nil {
 		return r, nil
 	}
 	note := r.Hint
@@ -187,6 +194,21 @@ func (t *turn) aside(ctx context.Context, r Reply) (Reply, error) {
 		})
 	}
 	return r, nil
+}
+
+// maxToast is how many characters of a line that vanishes by itself can be read.
+const maxToast = 60
+
+// oneLiner is what a card says when that is one short sentence and nothing else.
+func oneLiner(c *cards.Card) (string, bool) {
+	text := c.Body
+	if text == "" {
+		text = c.Title
+	} else if c.Title != "" {
+		return "", false
+	}
+	bare := len(c.Actions)+len(c.More)+len(c.Rows)+len(c.Facts)+len(c.Badges) == 0 && c.Form == nil && c.Note == ""
+	return text, bare && text != "" && !strings.Contains(text, "\n") && utf8.RuneCountInString(text) <= maxToast
 }
 
 // whisper shows a card to the actor alone, by the best way that the platform has.

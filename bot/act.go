@@ -398,6 +398,7 @@ func (t *turn) click(ctx context.Context) (Reply, error) {
 		t.b.log.Warn("button was not ours", "install", t.install.String())
 		return t.refused(ctx, tickets.Refuse(tickets.Stale), cards.Act{})
 	}
+	t.about = act.Ticket
 	switch act.Verb {
 	case tickets.VerbMine, tickets.VerbQueue, tickets.VerbOverdue:
 		return t.list(ctx, act.Verb, "")

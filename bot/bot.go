@@ -111,6 +111,16 @@ func survive(f func() error) (err error) {
 // done, and the platform shall send it again.
 func (b *Bot) Dispatch(ctx context.Context, i Install, in Inbound) (Reply, error) {
 	out := Reply{Echo: in.Echo}
+	shelf := b.svc.Shelf(i.String(), b.now)
+	for _, k := range in.Keep {
+		put := shelf.Put
+		if k.Push {
+			put = shelf.Push
+		}
+		if err := put(ctx, k.Key, k.Value, k.For); err != nil {
+			return Reply{}, err
+		}
+	}
 	for _, ev := range in.Events {
 		r, err := b.one(ctx, i, ev)
 		if err != nil {
@@ -130,6 +140,12 @@ func (b *Bot) one(ctx context.Context, i Install, ev Event) (Reply, error) {
 	if t.adapter == nil {
 		return Reply{}, fmt.Errorf("install %s is not known", i)
 	}
+	if ev.Kind == Message {
+		// What waited for him comes before what he gets for this message.
+		if _, err := b.out.Spoke(ctx, t.lane(), tickets.At(b.now())); err != nil {
+			return Reply{}, err
+		}
+	}
 	r, err := t.handle(ctx)
 	if err != nil {
 		return Reply{}, err
@@ -143,6 +159,10 @@ func (b *Bot) one(ctx context.Context, i Install, ev Event) (Reply, error) {
 			return Reply{}, fmt.Errorf("seal: %w", err)
 		}
 	}
+	if err := t.answer(ctx, &r); err != nil {
+		// The sender shows it: only the short way is lost.
+		b.log.Warn("answer carries no card", "install", i.String(), "err", err)
+	}
 	return t.aside(ctx, r)
 }
 
@@ -153,7 +173,8 @@ type turn struct {
 	install Install
 	adapter Adapter
 	actor   tickets.Actor
-	known   bool // actor has been read
+	known   bool             // actor has been read
+	about   tickets.TicketID // that the event was about, once that is known
 }
 
 // aside sends what the answer cannot carry and takes it out of the reply.
@@ -301,6 +322,7 @@ func (t *turn) do(ctx context.Context, r tickets.Request) (tickets.Result, error
 			return tickets.Result{}, err
 		}
 	}
+	r.Answers = t.answers()
 	res, err := t.b.svc.Do(ctx, r)
 	if errors.Is(err, tickets.ErrNoAccount) { // erased since
 		t.known = false
@@ -317,6 +339,9 @@ func (t *turn) do(ctx context.Context, r tickets.Request) (tickets.Result, error
 	}
 	if err == nil {
 		t.b.counted(ctx, res)
+	}
+	if t.about == "" && res.Ticket != nil {
+		t.about = res.Ticket.ID
 	}
 	return res, err
 }

@@ -304,7 +304,11 @@ func (g *Gateway) serve(ctx context.Context, install Install, adapter Adapter, w
 		g.Log.Log(ctx, level, "could not deal with an event", "platform", install.Platform, "install", install.Name, "kind", kind, "event", in.Events[0].ID, "err", err)
 		return errSink
 	}
-	if err := answer(adapter, w, in, reply); err != nil {
+	err = answer(adapter, w, in, reply)
+	if reply.Written != nil {
+		reply.Written(err)
+	}
+	if err != nil {
 		return err
 	}
 	result = ResultOK

@@ -48,11 +48,22 @@ func (d *deliverer) Timeout(*river.Job[tickets.Deliver]) time.Duration { return 
 func (d *deliverer) Work(ctx context.Context, j *river.Job[tickets.Deliver]) error {
 	var g errgroup.Group
 	for _, lane := range j.Args.Lanes {
-		if d.b.atWork.enter(lane) {
+		if d.b.here(lane) && d.b.atWork.enter(lane) {
 			g.Go(func() error { return d.b.drain(ctx, lane) })
 		}
 	}
 	return g.Wait()
+}
+
+// here reports whether this process can send to a lane. Of what it cannot, the
+// process that can learns by itself: see Tend.
+func (b *Bot) here(lane string) bool {
+	to, err := ParseLane(lane)
+	if err != nil {
+		return true // recorded as a dead letter by whoever sends
+	}
+	l, ok := b.installs[to.Install].(Local)
+	return !ok || l.Here(to)
 }
 
 // atWork knows in which lanes this process has a sender. A job for one of them

@@ -79,7 +79,13 @@ func (b *Bot) failed(ctx context.Context, r tickets.Out, to Dest, err error) (ti
 	now := b.now()
 	log := b.log.With("install", to.Install.String(), "kind", string(r.Kind), "ticket", string(r.Ticket), "err", err)
 	var limited RateLimited
+	var another later
 	switch {
+	case errors.As(err, &another):
+		return 0, b.out.Later(ctx, r, another.at)
+	case errors.Is(err, ErrMustSpeak):
+		log.Info("message waits until they write")
+		return 0, b.out.Wait(ctx, r, err.Error(), tickets.At(now))
 	case ctx.Err() != nil:
 		return 0, ctx.Err()
 	case errors.As(err, &limited):
@@ -245,27 +251,46 @@ func (s *sending) lang(ctx context.Context) cards.Lang {
 	return cards.LangOf(locale)
 }
 
-// card shows the ticket at a place as it is now, in place where it stands already.
-func (s *sending) card(ctx context.Context) (tickets.Sent, error) {
-	c := cards.Ticket(s.v, s.lang(ctx))
+// draw is the card of the place as the ticket is now, and how it is recorded
+// that the place shows it.
+func (s *sending) draw(ctx context.Context) (c cards.Card, done tickets.Sent, err error) {
+	c = cards.Ticket(s.v, s.lang(ctx))
 	switch s.place.Audience {
 	case tickets.ForRequester:
 		if err := s.hideHeld(ctx); err != nil {
-			return tickets.Sent{}, err
+			return c, done, err
 		}
 		c = cards.Receipt(s.v, s.lang(ctx))
 	case tickets.ForAsk:
-		var err error
 		if c, err = s.ask(ctx); err != nil {
-			return tickets.Sent{}, err
+			return c, done, err
 		}
 	case tickets.ForAlert:
 		c = cards.BreachLine(s.v, s.lang(ctx))
 	}
 	c.Version = s.t.Version
-	hash := fingerprint(c)
-	done := tickets.Sent{Ref: s.place.Ref, Root: s.place.Thread, Shown: s.t.Version, Hash: hash}
-	if s.place.Ref != "" && s.place.Hash == hash {
+	return c, tickets.Sent{Ref: s.place.Ref, Root: s.place.Thread, Shown: s.t.Version, Hash: fingerprint(c), Final: !s.t.Status.Open()}, nil
+}
+
+// once names the message that shows the place for the first time.
+func (s *sending) once() string { return "card:" + s.place.ID + ":" + s.place.Hash }
+
+// successorAfter is how long a message that cannot be changed stands before
+// another one follows it, unless the ticket has come to its end.
+const successorAfter = 24 * time.Hour
+
+// later is the error of a card that is shown only then.
+type later struct{ at tickets.Time }
+
+func (l later) Error() string { return "card cannot be changed, its successor is not due yet" }
+
+// card shows the ticket at a place as it is now, in place where it stands already.
+func (s *sending) card(ctx context.Context) (tickets.Sent, error) {
+	c, done, err := s.draw(ctx)
+	if err != nil {
+		return done, err
+	}
+	if s.place.Ref != "" && s.place.Hash == done.Hash {
 		return done, nil
 	}
 	ready, err := s.ready(c)
@@ -274,11 +299,23 @@ func (s *sending) card(ctx context.Context) (tickets.Sent, error) {
 	}
 	if s.place.Ref != "" {
 		ref, err := s.a.Update(ctx, MessageRef(s.place.Ref), ready)
-		if !errors.Is(err, ErrGone) {
+		switch {
+		case errors.Is(err, ErrFixed):
+			next := s.place.Posted.Add(successorAfter)
+			if next.Go().After(s.b.now()) && (!done.Final || s.place.Final) {
+				return done, later{next}
+			}
+			if ready, err = s.ready(cards.Compact(c)); err != nil {
+				return done, err
+			}
+			if err := s.b.replaced(ctx, s.place); err != nil {
+				return done, err
+			}
+		case !errors.Is(err, ErrGone):
 			done.Ref = string(ref)
 			return done, err
 		}
-		// Deleted, or too old to be changed: it is shown anew, once.
+		// Deleted, or not to be changed any more: it is shown anew, once.
 		if err := s.b.out.Gone(ctx, s.place.ID, true); err != nil {
 			return done, err
 		}
@@ -286,12 +323,48 @@ func (s *sending) card(ctx context.Context) (tickets.Sent, error) {
 	}
 	to := s.to
 	to.Thread = MessageRef(s.place.Thread)
-	ref, err := s.postOnce(ctx, to, "card:"+s.place.ID+":"+s.place.Hash, ready)
-	done.Ref = string(ref)
+	ref, err := s.postOnce(ctx, to, s.once(), ready)
+	done.Ref, done.Fresh = string(ref), true
 	if done.Root == "" {
 		done.Root = string(ref)
 	}
+	if err == nil {
+		s.urge(ctx, ref)
+	}
 	return done, err
+}
+
+// urge rings, where the platform can, for whom a missed target of the most
+// urgent kind concerns: its owner, or while it has none, the desk's leads.
+func (s *sending) urge(ctx context.Context, ref MessageRef) {
+	u, ok := s.a.(Urger)
+	if !ok || s.place.Audience != tickets.ForAlert || s.t.Priority != 1 {
+		return
+	}
+	who := []tickets.PersonID{s.t.Owner}
+	if s.t.Owner == "" {
+		var err error
+		if who, err = s.b.svc.Leads(ctx, s.t.Desk); err != nil {
+			s.b.log.Warn("nobody was rung for", "ticket", string(s.t.ID), "err", err)
+			return
+		}
+	}
+	var users []string
+	for _, p := range who {
+		ids, err := s.accounts(ctx, p)
+		if err != nil {
+			s.b.log.Warn("nobody was rung for", "ticket", string(s.t.ID), "err", err)
+			return
+		}
+		users = append(users, ids...)
+	}
+	if len(users) == 0 {
+		return
+	}
+	if err := u.Urge(ctx, ref, users); err != nil { // the line itself has been posted, and mentions them
+		s.b.metrics.HintFailed(s.to.Install.Platform)
+		s.b.log.Warn("platform did not ring", "install", s.to.Install.String(), "err", err)
+	}
 }
 
 // ask is the question whether it is solved; once that is answered, only the answer.
@@ -512,6 +585,9 @@ func (s *sending) notice(ctx context.Context) (cards.Card, error) {
 	}
 	if s.e.Words != nil {
 		args.Reason, args.Text = s.e.Words.Reason, s.e.Words.Text
+	}
+	if s.r.Kind == tickets.OutStuck {
+		return cards.Stuck(s.v, args.Text, s.lang(ctx)), nil
 	}
 	if s.r.Kind == tickets.OutLine {
 		return cards.Line(s.e.Kind, s.v, args, s.lang(ctx)), nil

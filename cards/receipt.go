@@ -1,7 +1,9 @@
 package cards
 
 import (
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/paidan/paidan/cards/lang"
 	"github.com/paidan/paidan/tickets"
@@ -125,6 +127,23 @@ func Unknown(word, near string, number int64, l Lang) Card {
 // Broken tells an admin that a platform does not accept us any more.
 func Broken(install string, l Lang) Card {
 	return Card{Lang: l, Tone: Alarm, Title: tr(l, "broken.title", "install", install), Body: tr(l, "broken.body")}
+}
+
+// Stuck tells the author of a reply that the platform does not let us send it
+// until the one whom it is for has written.
+func Stuck(v *tickets.View, text string, l Lang) Card {
+	return Card{
+		Lang: l, Tone: Paused, Title: tr(l, "stuck.title", "number", strconv.FormatInt(v.Number, 10)), Body: text, Note: tr(l, "stuck.note"),
+		Actions: []Action{buttons{v, l}.act(tickets.VerbShow, "do.show")}, Ticket: v.ID, Version: v.Version,
+	}
+}
+
+// Compact is the small successor of a card that could not be changed any more.
+func Compact(c Card) Card {
+	c.Body, c.Rows = "", nil
+	c.Facts = slices.DeleteFunc(slices.Clone(c.Facts), func(f Fact) bool { return f.Wide })
+	c.Note = strings.TrimSpace(c.Note + "\n" + tr(c.Lang, "successor.note"))
+	return c
 }
 
 // AlarmKind is what an alarm to the admins is about.

@@ -14,6 +14,11 @@ CREATE INDEX shelf_until ON shelf (until);
 -- posted is when the message that a place shows was posted: one that cannot be
 -- changed is followed by another at most once a day.
 ALTER TABLE places ADD COLUMN posted BIGINT NOT NULL DEFAULT 0;
+-- final: what stands there says how the ticket ended
+ALTER TABLE places ADD COLUMN final BOOLEAN NOT NULL DEFAULT FALSE;
+
+-- Rows in state waiting are for somebody who must write first.
+CREATE INDEX outbox_waiting ON outbox (lane) WHERE state = 'waiting';
 
 -- phone numbers tie the accounts of one person together, where a platform's
 -- directory vouches for them.

@@ -82,6 +82,7 @@ const (
 	OutRelay  OutKind = "relay"  // what somebody wrote, into the thread of a place
 	OutNotice OutKind = "notice" // one person shall know of an event, in private
 	OutLine   OutKind = "line"   // one line about an event in a group
+	OutStuck  OutKind = "stuck"  // its author shall know that what he wrote waits for somebody to write first
 )
 
 // Audience is whom a place shows the ticket to.
@@ -119,23 +120,29 @@ func (w *work) follow(ctx context.Context, before, after *Ticket, events []Event
 // The row that waits is updated, not only left alone: that locks it until this
 // act commits, so that no sender takes it now, shows the ticket as it was
 // before, and leaves nobody to show this.
+//
+// The place that the platform's answer is going to show waits for that answer.
 func (w *work) refresh(ctx context.Context, t *Ticket) error {
 	id := uuid.Must(uuid.NewV7()).String()
 	var rows []struct {
 		ID   string `db:"id"`
 		Lane string `db:"lane"`
+		Due  Time   `db:"due"`
 	}
+	later := w.now.Add(AnswerWithin)
 	err := w.tx.Select(ctx, &rows, `INSERT INTO outbox (id, lane, kind, ticket_id, place_id, seq, due, created)
-		SELECT cast(? as text) || '.' || p.id, p.lane, 'card', p.ticket_id, p.id, cast(? as bigint), cast(? as bigint), cast(? as bigint)
+		SELECT cast(? as text) || '.' || p.id, p.lane, 'card', p.ticket_id, p.id, cast(? as bigint),
+			CASE WHEN p.lane = ? AND p.ref = ? THEN cast(? as bigint) ELSE cast(? as bigint) END, cast(? as bigint)
 		FROM places p WHERE p.ticket_id = ? AND NOT p.gone
-		ON CONFLICT (place_id) WHERE kind = 'card' AND state = 'pending' DO UPDATE SET seq = excluded.seq RETURNING id, lane`,
-		id, t.Version, w.now, w.now, t.ID)
+		ON CONFLICT (place_id) WHERE kind = 'card' AND state = 'pending' DO UPDATE SET seq = excluded.seq,
+			due = CASE WHEN outbox.due > excluded.due THEN excluded.due ELSE outbox.due END RETURNING id, lane, due`,
+		id, t.Version, w.r.Answers.Lane, w.r.Answers.Ref, later, w.now, w.now, t.ID)
 	if err != nil {
 		return fmt.Errorf("insert refresh: %w", err)
 	}
 	for _, r := range rows {
-		if strings.HasPrefix(r.ID, id) { // the others have been told already
-			w.wake(w.now, r.Lane)
+		if strings.HasPrefix(r.ID, id) || r.Due == w.now || r.Due == later { // the others have been told already
+			w.wake(r.Due, r.Lane)
 		}
 	}
 	return nil
@@ -475,6 +482,8 @@ type Place struct {
 	Root     string   `db:"root"`
 	Shown    int64    `db:"shown"`
 	Hash     string   `db:"hash"`
+	Posted   Time     `db:"posted"` // when what it shows was posted; 0 = before that was recorded
+	Final    bool     `db:"final"`  // what it shows says how the ticket ended
 }
 
 // Private reports whether the place is one person's chat with the bot.
@@ -483,7 +492,7 @@ func (p Place) Private() bool {
 	return len(parts) == 3 && strings.HasPrefix(parts[2], "@")
 }
 
-const placeColumns = `id, ticket_id, lane, thread, audience, ref, root, shown, hash`
+const placeColumns = `id, ticket_id, lane, thread, audience, ref, root, shown, hash, posted, final`
 
 func loadPlaces(ctx context.Context, q sqldb.Querier, id TicketID, to Audience) ([]Place, error) {
 	var out []Place

@@ -36,6 +36,8 @@ type Sent struct {
 	Shown int64  // version of the ticket that it shows
 	Hash  string // of the card
 	Skip  bool   // nothing was sent: it was shown already, or nobody needs it any more
+	Fresh bool   // Ref is a message that was posted now
+	Final bool   // it says how the ticket ended
 }
 
 // Outbox is the senders' side of the store. A lane is worked by one holder at a
@@ -107,7 +109,8 @@ func (o *Outbox) done(ctx context.Context, tx *sqldb.Tx, r Out, s Sent, now Time
 	if r.Kind == OutCard {
 		if !s.Skip || s.Shown > 0 {
 			_, err := tx.Exec(ctx, `UPDATE places SET ref = CASE WHEN ? = '' THEN ref ELSE ? END, root = CASE WHEN root = '' OR gone THEN ? ELSE root END,
-				shown = ?, hash = ?, gone = FALSE WHERE id = ? AND shown <= ?`, s.Ref, s.Ref, s.Root, s.Shown, s.Hash, r.PlaceID, s.Shown)
+				shown = ?, hash = ?, gone = FALSE, final = ?, posted = CASE WHEN ? THEN ? ELSE posted END WHERE id = ? AND shown <= ?`,
+				s.Ref, s.Ref, s.Root, s.Shown, s.Hash, s.Final, s.Fresh, now, r.PlaceID, s.Shown)
 			if err != nil {
 				return fmt.Errorf("record place: %w", err)
 			}
@@ -131,6 +134,92 @@ func (o *Outbox) done(ctx context.Context, tx *sqldb.Tx, r Out, s Sent, now Time
 	}
 	_, err := tx.Exec(ctx, `UPDATE outbox SET state = 'done', done = ?, ref = ?, error = '' WHERE id = ?`, now, s.Ref, r.ID)
 	return err
+}
+
+// Answered records that the platform's own answer shows a place as s says, and
+// has what has changed there since sent at once.
+func (o *Outbox) Answered(ctx context.Context, p Place, s Sent, now Time) error {
+	return o.db.Tx(ctx, func(tx *sqldb.Tx) error {
+		if err := o.done(ctx, tx, Out{Kind: OutCard, PlaceID: p.ID}, s, now); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM outbox WHERE place_id = ? AND kind = 'card' AND state = 'pending' AND seq <= ?`, p.ID, s.Shown); err != nil {
+			return fmt.Errorf("drop what was answered: %w", err)
+		}
+		n, err := tx.Exec(ctx, `UPDATE outbox SET due = ? WHERE place_id = ? AND kind = 'card' AND state = 'pending' AND due > ?`, now, p.ID, now)
+		if err != nil || n == 0 {
+			return err
+		}
+		return o.wake(ctx, tx, 0, p.Lane)
+	})
+}
+
+// Later shows a place again at a time, unless something changes there before.
+func (o *Outbox) Later(ctx context.Context, r Out, due Time) error {
+	return o.db.Tx(ctx, func(tx *sqldb.Tx) error {
+		n, err := tx.Exec(ctx, `UPDATE outbox SET state = 'pending', due = ?, attempts = 0 WHERE id = ? AND NOT EXISTS
+			(SELECT 1 FROM outbox o WHERE o.place_id = outbox.place_id AND o.kind = 'card' AND o.state = 'pending' AND o.id <> outbox.id)`, due, r.ID)
+		if err != nil {
+			return fmt.Errorf("leave for another day: %w", err)
+		}
+		if n == 0 { // something has changed already
+			_, err := tx.Exec(ctx, `DELETE FROM outbox WHERE id = ?`, r.ID)
+			return err
+		}
+		return o.wake(ctx, tx, due, r.Lane)
+	})
+}
+
+// Wait leaves a row until somebody writes in its lane: see Spoke. Whoever wrote
+// what it carries is told, once.
+func (o *Outbox) Wait(ctx context.Context, r Out, why string, now Time) error {
+	return o.db.Tx(ctx, func(tx *sqldb.Tx) error {
+		if r.Kind == OutCard { // the newest card is enough
+			if _, err := tx.Exec(ctx, `DELETE FROM outbox WHERE place_id = ? AND kind = 'card' AND state = 'waiting'`, r.PlaceID); err != nil {
+				return fmt.Errorf("drop older card: %w", err)
+			}
+		}
+		n, err := tx.Exec(ctx, `UPDATE outbox SET state = 'waiting', error = ? WHERE id = ? AND state = 'sending'`, cutError(why), r.ID)
+		if err != nil || n == 0 || r.Kind != OutRelay {
+			return err
+		}
+		var by []PersonID
+		if err := tx.Select(ctx, &by, `SELECT actor FROM events WHERE ticket_id = ? AND seq = ? AND kind = ?`, r.Ticket, r.Seq, Replied); err != nil {
+			return fmt.Errorf("find who wrote it: %w", err)
+		}
+		for _, p := range by {
+			lane, err := privateLane(ctx, tx, p)
+			if err != nil || lane == "" || lane == r.Lane {
+				return err
+			}
+			_, err = tx.Exec(ctx, `INSERT INTO outbox (id, lane, kind, ticket_id, seq, person, due, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+				r.ID+".stuck", lane, OutStuck, r.Ticket, r.Seq, p, now, now)
+			if err != nil {
+				return fmt.Errorf("insert stuck: %w", err)
+			}
+			return o.wake(ctx, tx, 0, lane)
+		}
+		return nil
+	})
+}
+
+// Spoke sends what has waited for somebody to write in a lane. It reports how much.
+func (o *Outbox) Spoke(ctx context.Context, lane string, now Time) (int, error) {
+	var waiting []string
+	if err := o.db.Select(ctx, &waiting, `SELECT id FROM outbox WHERE lane = ? AND state = 'waiting' LIMIT 1`, lane); err != nil || len(waiting) == 0 {
+		return 0, err
+	}
+	sent := 0
+	err := o.db.Tx(ctx, func(tx *sqldb.Tx) error {
+		// Not pending: two refreshes of one place cannot stand side by side, these can.
+		n, err := tx.Exec(ctx, `UPDATE outbox SET state = 'sending', due = ? WHERE lane = ? AND state = 'waiting'`, now, lane)
+		if err != nil {
+			return fmt.Errorf("send what waited: %w", err)
+		}
+		sent = int(n)
+		return o.wake(ctx, tx, 0, lane)
+	})
+	return sent, err
 }
 
 // Retry leaves a row for later. Other rows of its lane do not wait for it.
@@ -378,6 +467,7 @@ func (o *Outbox) Clean(ctx context.Context, now Time, keep time.Duration) error 
 		}{
 			{`DELETE FROM once WHERE at < ?`, now.Add(-keep)},
 			{`DELETE FROM outbox WHERE done > 0 AND state IN ('done', 'cancelled') AND done < ?`, now.Add(-keep)},
+			{`UPDATE outbox SET state = 'dead' WHERE state = 'waiting' AND created < ?`, now.Add(-keep)},
 			{`DELETE FROM bursts WHERE until < ?`, now.Add(-time.Hour)},
 			{`DELETE FROM codes WHERE until < ?`, now.Add(-time.Hour)},
 			{`DELETE FROM shelf WHERE until < ?`, now.Add(-time.Hour)},

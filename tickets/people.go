@@ -507,6 +507,15 @@ func (s *Service) AdminAccounts(ctx context.Context) ([]Account, error) {
 	return a, nil
 }
 
+// Leads are the people who lead a desk.
+func (s *Service) Leads(ctx context.Context, desk DeskKey) ([]PersonID, error) {
+	var out []PersonID
+	if err := s.db.Select(ctx, &out, `SELECT DISTINCT person FROM roles WHERE role = ? AND desk = ? ORDER BY person`, Lead, desk); err != nil {
+		return nil, fmt.Errorf("list leads: %w", err)
+	}
+	return out, nil
+}
+
 // UseAdminCode makes the account's person an admin of everything, once, while
 // there is none.
 func (s *Service) UseAdminCode(ctx context.Context, account, code string, now time.Time) (bool, error) {

@@ -69,8 +69,19 @@ type Request struct {
 	Message string // the platform's name for the message that said it; "" for clicks
 	Origin  Origin // of Open
 	Burst   bool   // of Open: joins the author's ticket of the last two minutes in the same lane
+	Answers Answers
 	Now     time.Time
 }
+
+// Answers names what the platform's own answer to a request will show: the card
+// there is not sent besides, unless that answer fails to arrive.
+type Answers struct {
+	Lane string // "" = the answer shows no card
+	Ref  string // of the message that shows the ticket; "" = one that is still to be posted
+}
+
+// AnswerWithin is how long a card waits for the answer that is to show it.
+const AnswerWithin = 4 * time.Second
 
 // Result is what came of a request.
 type Result struct {

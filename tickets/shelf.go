@@ -23,6 +23,9 @@ func NewShelf(db *sqldb.DB, owner string, now func() time.Time) *Shelf {
 	return &Shelf{db: db, owner: owner, now: now}
 }
 
+// Shelf returns the shelf of an owner in the service's database.
+func (s *Service) Shelf(owner string, now func() time.Time) *Shelf { return NewShelf(s.db, owner, now) }
+
 type shelved struct {
 	N     int64  `db:"n"`
 	Value string `db:"value"`

@@ -77,16 +77,22 @@ const maxShelved = 32
 func (s *Shelf) Push(ctx context.Context, name, value string, keep time.Duration) error {
 	now := At(s.now())
 	return s.tx(ctx, func(tx *sqldb.Tx) error {
-		// The number is the time: two processes that push at once both find a place.
-		_, err := tx.Exec(ctx, `INSERT INTO shelf (owner, name, n, value, until)
+		// Another who pushes at the same moment may take the place on top: then one higher.
+		for n, there := int64(0), int64(0); n == 0 && there == 0; {
+			var err error
+			n, err = tx.Exec(ctx, `INSERT INTO shelf (owner, name, n, value, until)
 			SELECT cast(? as text), cast(? as text), CASE WHEN COALESCE(max(n), 0) >= ? THEN max(n) + 1 ELSE ? END, cast(? as text), cast(? as bigint)
 			FROM shelf WHERE owner = ? AND name = ? HAVING COALESCE(sum(CASE WHEN value = ? THEN 1 ELSE 0 END), 0) = 0
 			ON CONFLICT (owner, name, n) DO NOTHING`,
-			s.owner, name, now, now, value, now.Add(keep), s.owner, name, value)
-		if err != nil {
-			return err
+				s.owner, name, now, now, value, now.Add(keep), s.owner, name, value)
+			if err == nil && n == 0 {
+				err = tx.Get(ctx, &there, `SELECT count(*) FROM shelf WHERE owner = ? AND name = ? AND value = ?`, s.owner, name, value)
+			}
+			if err != nil {
+				return err
+			}
 		}
-		_, err = tx.Exec(ctx, `DELETE FROM shelf WHERE owner = ? AND name = ? AND n NOT IN
+		_, err := tx.Exec(ctx, `DELETE FROM shelf WHERE owner = ? AND name = ? AND n NOT IN
 			(SELECT n FROM shelf WHERE owner = ? AND name = ? ORDER BY n DESC LIMIT ?)`, s.owner, name, s.owner, name, maxShelved)
 		return err
 	})

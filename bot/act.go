@@ -134,6 +134,8 @@ func (t *turn) intent(ctx context.Context, in Intent, k talk) (Reply, error) {
 		return Reply{Hint: &c}, nil
 	case VerbLink:
 		return t.linkAccount(ctx, in.Value)
+	case VerbUnlink:
+		return t.unlinkAccount(ctx)
 	case VerbAdmin:
 		return t.firstAdmin(ctx, in.Value)
 	case VerbSettings:

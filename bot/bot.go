@@ -404,7 +404,7 @@ func (b *Bot) ensure(ctx context.Context, a Adapter, told User) (tickets.PersonI
 			// Who cannot be looked up is still somebody: he is introduced again later.
 			b.log.Warn("user was not found", "install", u.Install.String(), "err", err)
 		} else {
-			p.Email, p.Locale, p.Zone, p.Guest = info.Email, info.Locale, info.Zone, told.Guest || info.Guest
+			p.Email, p.Phone, p.Locale, p.Zone, p.Guest = info.Email, info.Phone, info.Locale, info.Zone, told.Guest || info.Guest
 			if info.Name != "" {
 				p.Name = info.Name
 			}
@@ -526,6 +526,26 @@ func (t *turn) linkAccount(ctx context.Context, code string) (Reply, error) {
 			return again.whisper(ctx, *r.Hint)
 		})
 	}
+	return Reply{Hint: &c}, nil
+}
+
+// unlinkAccount parts the accounts that were tied last.
+func (t *turn) unlinkAccount(ctx context.Context) (Reply, error) {
+	back, err := t.b.svc.Unlink(ctx, t.ev.User.String(), t.b.now())
+	if err != nil {
+		return Reply{}, err
+	}
+	t.known = false
+	if err := t.who(ctx); err != nil {
+		return Reply{}, err
+	}
+	var installs []string
+	for _, ref := range back {
+		if u, err := parseUser(ref); err == nil && !slices.Contains(installs, u.Install.String()) {
+			installs = append(installs, u.Install.String())
+		}
+	}
+	c := cards.Unlinked(installs, t.lang())
 	return Reply{Hint: &c}, nil
 }
 

@@ -139,7 +139,7 @@ func (t *turn) inThread(ctx context.Context, k talk) (Reply, error) {
 // is refused in a talk for a word that only others could use as a verb.
 func (t *turn) orders(in Intent, tk *tickets.Ticket) bool {
 	switch in.Verb {
-	case VerbNone, VerbUnknown, VerbPick, VerbSettings, VerbLevel, VerbLink, VerbAdmin, VerbOnCall, tickets.VerbHelp:
+	case VerbNone, VerbUnknown, VerbPick, VerbSettings, VerbLevel, VerbLink, VerbUnlink, VerbAdmin, VerbOnCall, tickets.VerbHelp:
 		return false
 	case tickets.VerbSolve:
 		return reSolve.MatchString(t.ev.Text) && t.may(in.Verb, tk)

@@ -17,6 +17,7 @@ const (
 	VerbSettings tickets.Verb = cards.VerbSettings // Key "intake" or "triage" and Value the desk, or neither
 	VerbLevel    tickets.Verb = "level"            // how much is posted here; Value LevelQuiet, LevelStandard, LevelVerbose
 	VerbLink     tickets.Verb = "link_account"
+	VerbUnlink   tickets.Verb = "unlink_account"
 	VerbOnCall   tickets.Verb = "oncall"
 	VerbAdmin    tickets.Verb = "admin" // Value is the one-time code
 )
@@ -212,6 +213,8 @@ var verbTable = []verbRow{
 		shape: shapeSettings},
 	{VerbHelp: VerbHelp{Verb: VerbLink, ZH: w("绑定|绑定账号|绑定帐号"), EN: w("bind|link account|link me"), Example: "绑定 482913", ExampleEN: "bind 482913", Who: Everybody},
 		shape: shapeCode},
+	{VerbHelp: VerbHelp{Verb: VerbUnlink, ZH: w("解绑|解除绑定|解绑账号"), EN: w("unbind|unlink account|unlink me"), Example: "解绑", ExampleEN: "unbind", Who: Everybody},
+		shape: shapeBare, strict: "解绑|解除绑定|解绑账号|unbind|unlink account|unlink me", polite: true},
 	{VerbHelp: VerbHelp{Verb: VerbAdmin, ZH: w("管理员"), EN: w("admin"), Example: "管理员 7F3K-9QXD-M2PA-C4TR", ExampleEN: "admin 7F3K-9QXD-M2PA-C4TR", Who: Everybody},
 		shape: shapeCode},
 	{VerbHelp: VerbHelp{Verb: tickets.VerbHelp, ZH: w("帮助|使用帮助|怎么用|使用说明|命令|菜单"), EN: w("help|?|commands|usage"), Example: "帮助", ExampleEN: "help", Who: Everybody},

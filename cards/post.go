@@ -3,6 +3,7 @@ package cards
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/paidan/paidan/tickets"
 )
@@ -252,11 +253,20 @@ func Welcome(l Lang) Card {
 
 // Linked tells somebody that his account is known now.
 func Linked(name string, l Lang) Card {
-	c := Card{Lang: l, Tone: Good, Title: tr(l, "linked.title"), Body: tr(l, "linked.body_anon")}
+	c := Card{Lang: l, Tone: Good, Title: tr(l, "linked.title"), Body: tr(l, "linked.body_anon"), Note: tr(l, "linked.note")}
 	if name != "" {
 		c.Body = tr(l, "linked.body", "name", name)
 	}
 	return c
+}
+
+// Unlinked says which platforms' accounts are somebody of their own again; none:
+// there was nothing to undo.
+func Unlinked(installs []string, l Lang) Card {
+	if len(installs) == 0 {
+		return Hint(tr(l, "unlinked.none"), l)
+	}
+	return Card{Lang: l, Tone: Good, Title: tr(l, "unlinked.title"), Body: tr(l, "unlinked.body", "installs", strings.Join(installs, ", "))}
 }
 
 // LinkOffer asks somebody whom we do not know to link his account, by sending

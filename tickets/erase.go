@@ -64,13 +64,15 @@ func (e *erasure) findTickets(ctx context.Context) error {
 }
 
 func (e *erasure) forgetPerson(ctx context.Context, now Time) error {
-	if _, err := e.tx.Exec(ctx, `UPDATE people SET name = '', email = '', locale = '', zone = '', erased = ? WHERE id IN `+e.in, append([]any{now}, e.ids...)...); err != nil {
+	if _, err := e.tx.Exec(ctx, `UPDATE people SET name = '', email = '', phone = '', locale = '', zone = '', erased = ? WHERE id IN `+e.in, append([]any{now}, e.ids...)...); err != nil {
 		return err
 	}
 	for _, q := range []string{
 		`DELETE FROM codes WHERE ref IN (SELECT ref FROM accounts WHERE person IN ` + e.in + `)`, // what they hold may quote him
 		`DELETE FROM accounts WHERE person IN ` + e.in,
 		`DELETE FROM roles WHERE person IN ` + e.in,
+		`DELETE FROM people_events WHERE person IN ` + e.in,
+		`DELETE FROM people_events WHERE other IN ` + e.in,
 	} {
 		if _, err := e.tx.Exec(ctx, q, e.ids...); err != nil {
 			return err

@@ -23,16 +23,18 @@ type Profile struct {
 	Account string // platform/install/id
 	Name    string
 	Email   string // only where the platform's directory vouches for it
+	Phone   string // likewise; with the country's code, "+8613800000000"
 	Locale  string
 	Zone    string
 	Guest   bool // external or restricted: may ask, may not work
 }
 
 // EnsureAccount makes the account known and returns whose it is. A new account
-// belongs to the person with the same e-mail address, if its platform vouches
-// for the address, else to a new person who is nothing but a requester.
+// belongs to the person with the same e-mail address or phone number, if its
+// platform vouches for it, else to a new person who is nothing but a requester.
 func (s *Service) EnsureAccount(ctx context.Context, p Profile, now time.Time) (PersonID, error) {
 	p.Name, p.Email = plain(strings.TrimSpace(p.Name)), strings.ToLower(plain(strings.TrimSpace(p.Email)))
+	p.Phone = dialled(p.Phone)
 	var id PersonID
 	err := s.db.Tx(ctx, func(tx *sqldb.Tx) error {
 		var err error
@@ -67,20 +69,23 @@ func ensureAccount(ctx context.Context, tx *sqldb.Tx, p Profile, now Time) (Pers
 
 func personFor(ctx context.Context, tx *sqldb.Tx, p Profile, now Time) (PersonID, error) {
 	if p.Guest {
-		p.Email = "" // who an outsider is nobody vouches for; he must not come to be taken for a member
+		p.Email, p.Phone = "", "" // who an outsider is nobody vouches for; he must not come to be taken for a member
 	}
-	if p.Email != "" {
+	for _, by := range []struct{ column, value string }{{"email", p.Email}, {"phone", p.Phone}} {
+		if by.value == "" {
+			continue
+		}
 		var same []PersonID
-		if err := tx.Select(ctx, &same, `SELECT id FROM people WHERE email = ? AND email <> '' AND merged = '' AND erased = 0`, p.Email); err != nil {
+		if err := tx.Select(ctx, &same, `SELECT id FROM people WHERE `+by.column+` = ? AND `+by.column+` <> '' AND merged = '' AND erased = 0`, by.value); err != nil {
 			return "", fmt.Errorf("find person: %w", err)
 		}
-		if len(same) == 1 {
+		if len(same) == 1 { // of two, nobody knows which one it is
 			return same[0], nil
 		}
 	}
 	id := PersonID(uuid.Must(uuid.NewV7()).String())
-	_, err := tx.Exec(ctx, `INSERT INTO people (id, name, email, locale, zone, created) VALUES (?, ?, ?, ?, ?, ?)`,
-		id, p.Name, p.Email, p.Locale, p.Zone, now)
+	_, err := tx.Exec(ctx, `INSERT INTO people (id, name, email, phone, locale, zone, created) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		id, p.Name, p.Email, p.Phone, p.Locale, p.Zone, now)
 	if err != nil {
 		return "", fmt.Errorf("insert person: %w", err)
 	}
@@ -91,12 +96,12 @@ func personFor(ctx context.Context, tx *sqldb.Tx, p Profile, now Time) (PersonID
 // stays, and so does a name that the person has from elsewhere.
 func updateAccount(ctx context.Context, tx *sqldb.Tx, id PersonID, p Profile, now Time) error {
 	if p.Guest {
-		p.Email = ""
+		p.Email, p.Phone = "", ""
 	}
 	_, err := tx.Exec(ctx, `UPDATE people SET name = CASE WHEN ? <> '' AND name IN ('', (SELECT a.name FROM accounts a WHERE a.ref = ?)) THEN ? ELSE name END,
 		locale = CASE WHEN ? = '' THEN locale ELSE ? END, zone = CASE WHEN ? = '' THEN zone ELSE ? END,
-		email = CASE WHEN email = '' THEN ? ELSE email END WHERE id = ?`,
-		p.Name, p.Account, p.Name, p.Locale, p.Locale, p.Zone, p.Zone, p.Email, id)
+		email = CASE WHEN email = '' THEN ? ELSE email END, phone = CASE WHEN phone = '' THEN ? ELSE phone END WHERE id = ?`,
+		p.Name, p.Account, p.Name, p.Locale, p.Locale, p.Zone, p.Zone, p.Email, p.Phone, id)
 	if err != nil {
 		return fmt.Errorf("update person: %w", err)
 	}
@@ -160,8 +165,8 @@ type DeskSetup struct {
 
 // PersonSetup is one person with several accounts.
 type PersonSetup struct {
-	Name, Email string
-	Accounts    []string
+	Name, Email, Phone string
+	Accounts           []string
 }
 
 // Configure makes the database agree with the configuration. What was set up in
@@ -208,14 +213,14 @@ func configurePerson(ctx context.Context, tx *sqldb.Tx, p PersonSetup, now Time)
 	var id PersonID
 	for _, ref := range p.Accounts {
 		if id == "" {
-			got, err := ensureAccount(ctx, tx, Profile{Account: ref, Name: p.Name, Email: strings.ToLower(p.Email)}, now)
+			got, err := ensureAccount(ctx, tx, Profile{Account: ref, Name: p.Name, Email: strings.ToLower(p.Email), Phone: dialled(p.Phone)}, now)
 			if err != nil {
 				return err
 			}
 			id = got
 			continue
 		}
-		if err := tie(ctx, tx, ref, id, p.Name); err != nil {
+		if err := tie(ctx, tx, ref, id, p.Name, now); err != nil {
 			return err
 		}
 	}
@@ -224,13 +229,13 @@ func configurePerson(ctx context.Context, tx *sqldb.Tx, p PersonSetup, now Time)
 
 // tie makes the account id's. Whoever it belonged to turns out to be the same
 // person, with all that he asked for and owns.
-func tie(ctx context.Context, tx *sqldb.Tx, ref string, id PersonID, name string) error {
+func tie(ctx context.Context, tx *sqldb.Tx, ref string, id PersonID, name string, now Time) error {
 	var was []PersonID
 	if err := tx.Select(ctx, &was, `SELECT person FROM accounts WHERE ref = ?`, ref); err != nil {
 		return fmt.Errorf("find account: %w", err)
 	}
 	if len(was) > 0 && was[0] != id {
-		return mergePeople(ctx, tx, was[0], id)
+		return mergePeople(ctx, tx, was[0], id, "", now)
 	}
 	_, err := tx.Exec(ctx, `INSERT INTO accounts (ref, person, name) VALUES (?, ?, ?) ON CONFLICT (ref) DO NOTHING`, ref, id, name)
 	if err != nil {
@@ -591,14 +596,59 @@ func (s *Service) UseLinkCode(ctx context.Context, sender, code string, now time
 		if from.Person == into.Person {
 			return nil
 		}
-		return mergePeople(ctx, tx, from.Person, into.Person)
+		return mergePeople(ctx, tx, from.Person, into.Person, sender, At(now))
 	})
 	return l, ok && err == nil, err
 }
 
+// merged is what moved when two people were found to be one: enough to part
+// them again.
+type mergedFacts struct {
+	Accounts []string   `json:"accounts,omitempty"` // that were other's
+	Roles    []roleRow  `json:"roles,omitempty"`    // that were other's
+	Gained   []roleRow  `json:"gained,omitempty"`   // that person has only since
+	Earlier  []PersonID `json:"earlier,omitempty"`  // who had been merged into other before
+}
+
+type roleRow struct {
+	Desk   DeskKey `db:"desk" json:"desk"`
+	Role   Role    `db:"role" json:"role"`
+	Source string  `db:"source" json:"source"`
+}
+
+func rolesOf(ctx context.Context, q sqldb.Querier, p PersonID) ([]roleRow, error) {
+	var out []roleRow
+	if err := q.Select(ctx, &out, `SELECT desk, role, source FROM roles WHERE person = ? ORDER BY desk, role, source`, p); err != nil {
+		return nil, fmt.Errorf("read roles: %w", err)
+	}
+	return out, nil
+}
+
 // mergePeople makes from's accounts and roles into's. Tickets and events keep
 // the name they were written with; loadActor knows that both are the same.
-func mergePeople(ctx context.Context, tx *sqldb.Tx, from, into PersonID) error {
+func mergePeople(ctx context.Context, tx *sqldb.Tx, from, into PersonID, actor string, now Time) error {
+	var facts mergedFacts
+	if err := tx.Select(ctx, &facts.Accounts, `SELECT ref FROM accounts WHERE person = ? ORDER BY ref`, from); err != nil {
+		return fmt.Errorf("merge people: %w", err)
+	}
+	if err := tx.Select(ctx, &facts.Earlier, `SELECT id FROM people WHERE merged = ? ORDER BY id`, from); err != nil {
+		return fmt.Errorf("merge people: %w", err)
+	}
+	had, err := rolesOf(ctx, tx, into)
+	if err != nil {
+		return err
+	}
+	if facts.Roles, err = rolesOf(ctx, tx, from); err != nil {
+		return err
+	}
+	for _, r := range facts.Roles {
+		if !slices.Contains(had, r) {
+			facts.Gained = append(facts.Gained, r)
+		}
+	}
+	if err := notePeople(ctx, tx, "merged", actor, into, from, facts, now); err != nil {
+		return err
+	}
 	for _, q := range []string{
 		`UPDATE accounts SET person = ? WHERE person = ?`,
 		`INSERT INTO roles (person, desk, role, source) SELECT cast(? as text), desk, role, source FROM roles WHERE person = ? ON CONFLICT DO NOTHING`,
@@ -613,6 +663,103 @@ func mergePeople(ctx context.Context, tx *sqldb.Tx, from, into PersonID) error {
 		return fmt.Errorf("merge people: %w", err)
 	}
 	return nil
+}
+
+func notePeople(ctx context.Context, tx *sqldb.Tx, kind, actor string, person, other PersonID, facts mergedFacts, now Time) error {
+	text, err := json.Marshal(facts)
+	if err != nil {
+		return fmt.Errorf("note %s: %w", kind, err)
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO people_events (id, at, kind, actor, person, other, facts) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		uuid.Must(uuid.NewV7()).String(), now, kind, actor, person, other, string(text))
+	if err != nil {
+		return fmt.Errorf("note %s: %w", kind, err)
+	}
+	return nil
+}
+
+// Unlink parts the person who acts from the one whom he was merged with last:
+// accounts and rights go back to whom they came from. It returns the accounts
+// that are another's again; none when there is nothing to part.
+func (s *Service) Unlink(ctx context.Context, sender string, now time.Time) ([]string, error) {
+	var back []string
+	err := s.db.Tx(ctx, func(tx *sqldb.Tx) error {
+		back = nil
+		a, err := loadAccount(ctx, tx, sender)
+		if err != nil {
+			return err
+		}
+		var last []struct {
+			ID    string   `db:"id"`
+			Other PersonID `db:"other"`
+			Facts string   `db:"facts"`
+		}
+		err = tx.Select(ctx, &last, `UPDATE people_events SET undone = ? WHERE undone = 0 AND id =
+			(SELECT id FROM people_events WHERE person = ? AND kind = 'merged' AND actor <> '' AND undone = 0 ORDER BY at DESC, id DESC LIMIT 1)
+			RETURNING id, other, facts`, At(now), a.Person)
+		if err != nil || len(last) == 0 {
+			return err
+		}
+		var facts mergedFacts
+		if err := json.Unmarshal([]byte(last[0].Facts), &facts); err != nil {
+			return fmt.Errorf("read what was merged: %w", err)
+		}
+		back = facts.Accounts
+		return partPeople(ctx, tx, last[0].Other, a.Person, facts, sender, At(now))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("part people: %w", err)
+	}
+	return back, nil
+}
+
+func partPeople(ctx context.Context, tx *sqldb.Tx, other, from PersonID, facts mergedFacts, actor string, now Time) error {
+	if err := notePeople(ctx, tx, "parted", actor, from, other, facts, now); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `UPDATE people SET merged = '' WHERE id = ? AND merged = ?`, other, from); err != nil {
+		return err
+	}
+	for _, p := range facts.Earlier {
+		if _, err := tx.Exec(ctx, `UPDATE people SET merged = ? WHERE id = ? AND merged = ?`, other, p, from); err != nil {
+			return err
+		}
+	}
+	for _, ref := range facts.Accounts {
+		if _, err := tx.Exec(ctx, `UPDATE accounts SET person = ? WHERE ref = ? AND person = ?`, other, ref, from); err != nil {
+			return err
+		}
+	}
+	for _, r := range facts.Gained {
+		if _, err := tx.Exec(ctx, `DELETE FROM roles WHERE person = ? AND desk = ? AND role = ? AND source = ?`, from, r.Desk, r.Role, r.Source); err != nil {
+			return err
+		}
+	}
+	for _, r := range facts.Roles {
+		if err := grantRole(ctx, tx, other, r.Desk, r.Role, r.Source); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dialled is a phone number as it is dialled from abroad; "" for what is none.
+// A number without a country's code is not used: it may be anybody's.
+func dialled(s string) string {
+	var b strings.Builder
+	for i, r := range strings.TrimSpace(s) {
+		switch {
+		case r == '+' && i == 0, r >= '0' && r <= '9':
+			b.WriteRune(r)
+		case r == ' ', r == '-', r == '(', r == ')':
+		default:
+			return ""
+		}
+	}
+	if n := b.Len(); !strings.HasPrefix(b.String(), "+") || n < 9 || n > 16 {
+		return ""
+	}
+	return b.String()
 }
 
 func hashCode(code string) string {

@@ -773,3 +773,79 @@ func TestErasedPersonIsGone(t *testing.T) {
 		h.do(li, mine.ID, tickets.Solve{Text: "完"})
 	})
 }
+
+func TestTyingAccountsCanBeUndone(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		const phone, pad = "talk/two/li", "talk/three/li"
+		for _, ref := range []string{phone, pad} {
+			if _, err := h.s.EnsureAccount(t.Context(), tickets.Profile{Account: ref, Name: "小李"}, h.now); err != nil {
+				t.Fatal(err)
+			}
+		}
+		tie := func(from, to string) {
+			t.Helper()
+			code, err := h.s.NewLinkCode(t.Context(), from, "", h.now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, ok, err := h.s.UseLinkCode(t.Context(), to, code, h.now); err != nil || !ok {
+				t.Fatal(ok, err)
+			}
+		}
+		works := func(ref string, want bool) {
+			t.Helper()
+			if got := h.actor(ref).Works("it"); got != want {
+				t.Errorf("%s works: %v, want %v", ref, got, want)
+			}
+		}
+		if back, err := h.s.Unlink(t.Context(), li, h.now); err != nil || len(back) != 0 {
+			t.Errorf("unlinked %q, %v where nothing had been linked", back, err)
+		}
+		asked := h.do(pad, "", tickets.Open{Desk: "it", Title: "平板"}).Ticket
+		tie(pad, phone)
+		tie(phone, li)
+		works(pad, true)
+		works(phone, true)
+		h.do(phone, asked.ID, tickets.Claim{})
+		back, err := h.s.Unlink(t.Context(), li, h.now.Add(time.Hour))
+		if err != nil || !slices.Equal(back, []string{pad, phone}) {
+			t.Fatalf("unlinked %q, %v", back, err)
+		}
+		works(li, true)
+		works(phone, false)
+		works(pad, false)
+		if !h.actor(phone).Me(asked.Requester) || h.actor(li).Me(asked.Requester) {
+			t.Error("what one asked for before is the other's")
+		}
+		if back, err := h.s.Unlink(t.Context(), phone, h.now.Add(2*time.Hour)); err != nil || !slices.Equal(back, []string{pad}) {
+			t.Errorf("unlinked %q, %v; want what was linked before", back, err)
+		}
+		var log []string
+		if err := h.db.Select(t.Context(), &log, `SELECT kind || ' ' || actor FROM people_events ORDER BY at, id`); err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "what was noted", strings.Join(log, ", "), "merged "+phone+", merged "+li+", parted "+li+", parted "+phone)
+	})
+}
+
+func TestAPhoneNumberTellsWhoSomebodyIs(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		person := func(p tickets.Profile) tickets.PersonID {
+			t.Helper()
+			id, err := h.s.EnsureAccount(t.Context(), p, h.now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return id
+		}
+		zhou := person(tickets.Profile{Account: "talk/one/zhou", Name: "周", Phone: "+86 138-0000-0000"})
+		for account, want := range map[string]bool{"+8613800000000": true, "13800000000": false, "+8613800000001": false, "+86138": false, "+86x13800000000": false} {
+			if same := person(tickets.Profile{Account: "talk/two/" + account, Phone: account}) == zhou; same != want {
+				t.Errorf("%s is his: %v, want %v", account, same, want)
+			}
+		}
+		if person(tickets.Profile{Account: "talk/two/guest", Phone: "+8613800000000", Guest: true}) == zhou {
+			t.Error("an outsider is taken for a member by the number that he tells")
+		}
+	})
+}

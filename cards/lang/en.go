@@ -447,6 +447,10 @@ var en = map[string]string{
 	"linked.title":        "Account linked",
 	"linked.body":         "{name}, your account is linked. What you asked for goes on now.",
 	"linked.body_anon":    "Your account is linked. What you asked for goes on now.",
+	"linked.note":         "Wrong account? Say “unbind” to undo this",
+	"unlinked.title":      "Accounts parted",
+	"unlinked.body":       "The accounts on {installs} are a person of their own again, each with its own rights.",
+	"unlinked.none":       "There is no link to undo.",
 	"offer.title":         "Please link your account first",
 	"offer.body":          "Used Paidan on another platform before? Send me this there, in private:\nbind {code}\nThe code expires soon. What you asked for goes on by itself afterwards.",
 	"opened.line":         "Opened #{number}",
@@ -469,12 +473,14 @@ var en = map[string]string{
 	"revealed.note":       "This look was recorded. Only you see this message; please do not pass it on.",
 
 	// Help.
-	"help.title":      "How to use Paidan",
-	"help.requester":  "Mention me and say:\nnew the printer is jammed — opens a ticket\nnudge #1024 — asks for haste\nshow #1024 — how it stands\nmine — my tickets\nWhat you write in the ticket's thread adds to it. When it is done, press \"Solved\" or \"Not solved\" on its card.",
-	"help.agent":      "Working on tickets:\ntake #1024 · release why\nassign @Li why · consult @Wu question 2h\nreply text — goes to the customer; what you write in the team's thread is an internal note\nhold 2h why · resume\nescalate tier2 why · prio P1\nsolve what was done · reopen why\nmerge into #988 · link #988\nqueue · mine · overdue · undo",
-	"help.note":       "In a ticket's thread or quote you need no number.",
-	"numbered.choose": "Reply {choices}",
-	"form.required":   "required",
+	"help.title":           "How to use Paidan",
+	"help.requester":       "Mention me and say:\nnew the printer is jammed — opens a ticket\nnudge #1024 — asks for haste\nshow #1024 — how it stands\nmine — my tickets\nWhat you write in the ticket's thread adds to it. When it is done, press \"Solved\" or \"Not solved\" on its card.",
+	"help.agent":           "Working on tickets:\ntake #1024 · release why\nassign @Li why · consult @Wu question 2h\nreply text — goes to the customer; what you write in the team's thread is an internal note\nhold 2h why · resume\nescalate tier2 why · prio P1\nsolve what was done · reopen why\nmerge into #988 · link #988\nqueue · mine · overdue · undo",
+	"help.note":            "In a ticket's thread or quote you need no number.",
+	"numbered.choose":      "Reply with a number: {choices}",
+	"numbered.choose_of":   "Mention me with #{number} and a number: {choices}",
+	"numbered.choose_here": "Mention me with a number: {choices}",
+	"form.required":        "required",
 
 	// Refusals: a sentence that says what to do next.
 	"refused.already_claimed": "Just missed it: {by} has already claimed this.",

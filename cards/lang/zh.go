@@ -442,6 +442,10 @@ var zh = map[string]string{
 	"linked.title":        "账号已绑定",
 	"linked.body":         "{name}，您的账号已绑定，刚才的操作会继续完成。",
 	"linked.body_anon":    "您的账号已绑定，刚才的操作会继续完成。",
+	"linked.note":         "绑错了？说「解绑」即可撤销",
+	"unlinked.title":      "已解除绑定",
+	"unlinked.body":       "{installs} 上的账号又是独立的一个人了，权限各归各的。",
+	"unlinked.none":       "没有可以解除的绑定。",
 	"offer.title":         "请先绑定账号",
 	"offer.body":          "您已在其他平台用过派单？在那边私聊我发送：\n绑定 {code}\n绑定码很快失效，请尽快发送。绑定后，刚才的操作会自动继续。",
 	"opened.line":         "已建单 #{number}",
@@ -464,12 +468,14 @@ var zh = map[string]string{
 	"revealed.note":       "已记录本次查看。这条消息只有您能看到，请勿转发。",
 
 	// Help.
-	"help.title":      "派单怎么用",
-	"help.requester":  "直接 @我 说就行：\n建单 打印机卡纸 —— 提一张工单\n催单 #1024 —— 请处理人快一点\n查 #1024 —— 看进展\n我的 —— 我的工单\n在工单的话题里直接写，就是补充说明。处理完后，在卡片上点「已解决」或「未解决」。",
-	"help.agent":      "处理工单：\n接单 #1024 · 退回 原因\n转派 @李四 原因 · 协办 @王五 问题 2h\n回复 内容 —— 发给客户；团队话题里直接写就是内部备注\n挂起 2h 原因 · 挂起 到周一 · 继续\n升级 二线 原因 · 优先级 P1\n解决 说明 · 重开 原因\n合并到 #988 · 关联 #988\n待接 · 我的 · 超时 · 撤销",
-	"help.note":       "在工单的话题或引用里说，不用写工单号。",
-	"numbered.choose": "回复 {choices}",
-	"form.required":   "必填",
+	"help.title":           "派单怎么用",
+	"help.requester":       "直接 @我 说就行：\n建单 打印机卡纸 —— 提一张工单\n催单 #1024 —— 请处理人快一点\n查 #1024 —— 看进展\n我的 —— 我的工单\n在工单的话题里直接写，就是补充说明。处理完后，在卡片上点「已解决」或「未解决」。",
+	"help.agent":           "处理工单：\n接单 #1024 · 退回 原因\n转派 @李四 原因 · 协办 @王五 问题 2h\n回复 内容 —— 发给客户；团队话题里直接写就是内部备注\n挂起 2h 原因 · 挂起 到周一 · 继续\n升级 二线 原因 · 优先级 P1\n解决 说明 · 重开 原因\n合并到 #988 · 关联 #988\n待接 · 我的 · 超时 · 撤销",
+	"help.note":            "在工单的话题或引用里说，不用写工单号。",
+	"numbered.choose":      "回复数字：{choices}",
+	"numbered.choose_of":   "@我 #{number} 加数字：{choices}",
+	"numbered.choose_here": "@我 加数字：{choices}",
+	"form.required":        "必填",
 
 	// Refusals: a sentence that says what to do next.
 	"refused.already_claimed": "手慢了一步，已由 {by} 接单。",

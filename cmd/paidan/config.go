@@ -126,6 +126,7 @@ type DeskConfig struct {
 type PersonConfig struct {
 	Name     string `yaml:"name"`
 	Email    string `yaml:"email"`
+	Phone    string `yaml:"phone"` // with the country's code: "+86…"
 	Accounts []Ref  `yaml:"accounts"`
 }
 

@@ -313,7 +313,7 @@ func (c Config) Setup() tickets.Setup {
 		})
 	}
 	for _, p := range c.People {
-		s.People = append(s.People, tickets.PersonSetup{Name: p.Name, Email: p.Email, Accounts: accounts(p.Accounts)})
+		s.People = append(s.People, tickets.PersonSetup{Name: p.Name, Email: p.Email, Phone: p.Phone, Accounts: accounts(p.Accounts)})
 	}
 	return s
 }

@@ -67,6 +67,7 @@ type Card struct {
 	Ping    []string // who shall be notified: user ids of the card's own platform, put in by the sender
 	Ticket  tickets.TicketID
 	Version int64 // of the ticket that is shown
+	Shared  bool  `json:",omitempty"` // stands where several people write: a number is said to the bot by name; put in by the sender
 }
 
 // Fact is a labelled value.

@@ -1,6 +1,7 @@
 package cards
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -28,24 +29,51 @@ func PlainText(c Card) string {
 }
 
 // Numbered is a card for platforms without buttons: its text, and what each
-// number stands for that the reader may answer with («回复 1 接单 2 转派»).
-// acts[0] belongs to 1. Menus become one number a choice. Of the More menu only
-// as much is numbered as nine numbers hold: the rest can be typed.
+// number stands for that the reader may answer with («1», «#1024 2»). acts[0]
+// belongs to 1. In a group (Card.Shared) the text says that the bot must be
+// addressed. See Choices for which number is what.
 func Numbered(c Card) (string, []Act) {
 	var b strings.Builder
 	head(&b, c)
 	b.WriteByte('\n')
 	content(&b, c, false)
+	c.eachLink(func(a Action) { b.WriteString("  " + oneLine(a.Label) + ": " + oneLine(a.URL) + "\n") })
 	var acts []Act
 	var choices []string
+	for i, a := range Choices(c) {
+		acts = append(acts, a.Act)
+		choices = append(choices, strconv.Itoa(i+1)+" "+a.Label)
+	}
+	if len(choices) > 0 {
+		b.WriteString(chooseLine(c, strings.Join(choices, " · ")) + "\n")
+	}
+	return b.String(), acts
+}
+
+// chooseLine tells how to answer with a number where the card stands.
+func chooseLine(c Card, choices string) string {
+	number, _, _ := strings.Cut(oneLine(c.Title), " ")
+	switch {
+	case !c.Shared:
+		return tr(c.Lang, "numbered.choose", "choices", choices)
+	case c.Ticket != "" && strings.HasPrefix(number, "#"):
+		return tr(c.Lang, "numbered.choose_of", "number", strings.TrimLeft(number, "#"), "choices", choices)
+	}
+	return tr(c.Lang, "numbered.choose_here", "choices", choices)
+}
+
+// Choices are the actions of a card that its reader may answer with a number, in
+// the order of Numbered, and with labels that stand by themselves. A menu is one
+// choice for each of its options, whose Act.Arg is that option. Of the More menu
+// only as much is numbered as nine numbers hold: the rest can be typed.
+func Choices(c Card) []Action {
+	var out []Action
 	add := func(label string, list []Action) {
 		for _, a := range flatten(list) {
-			if a.URL != "" {
-				b.WriteString("  " + oneLine(a.Label) + ": " + oneLine(a.URL) + "\n")
-				continue
+			if a.URL == "" {
+				a.Label = oneLine(label + a.Label)
+				out = append(out, a)
 			}
-			acts = append(acts, a.Act)
-			choices = append(choices, strconv.Itoa(len(acts))+" "+oneLine(label+a.Label))
 		}
 	}
 	add("", c.Actions)
@@ -58,12 +86,21 @@ func Numbered(c Card) (string, []Act) {
 		number, _, _ := strings.Cut(oneLine(r.Text), " ")
 		add(number+" ", r.Actions)
 	}
-	more := flatten(c.More)
-	add("", more[:min(len(more), max(0, 9-len(acts)))])
-	if len(choices) > 0 {
-		b.WriteString(tr(c.Lang, "numbered.choose", "choices", strings.Join(choices, " · ")) + "\n")
-	}
-	return b.String(), acts
+	more := slices.DeleteFunc(flatten(c.More), func(a Action) bool { return a.URL != "" })
+	add("", more[:min(len(more), max(0, maxNumbers-len(out)))])
+	return out
+}
+
+// maxNumbers is how many numbers the More menu may fill up to.
+const maxNumbers = 9
+
+// eachLink calls do for every link of the card.
+func (c *Card) eachLink(do func(Action)) {
+	c.eachAction(func(a *Action) {
+		if a.URL != "" {
+			do(*a)
+		}
+	})
 }
 
 func head(b *strings.Builder, c Card) {

@@ -4,10 +4,13 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/paidan/paidan/tickets"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -27,6 +30,41 @@ func TestEveryCardReadsWellAsText(t *testing.T) {
 		}
 		return text
 	})
+	golden(t, "shared", func(c Card) string {
+		c.Shared = true
+		text, _ := Numbered(Fit(c, narrow))
+		lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+		return lines[0] + "\n" + lines[len(lines)-1] + "\n" // the rest is as in private
+	})
+}
+
+// What Numbered numbers is what Choices gives, and each stands for one act alone.
+func TestNumbersStandForChoices(t *testing.T) {
+	menus := 0
+	for _, s := range Samples() {
+		text, acts := Numbered(s.Card)
+		choices := Choices(s.Card)
+		if len(acts) != len(choices) {
+			t.Fatalf("%s: %d acts, %d choices", s.Name, len(acts), len(choices))
+		}
+		for i, a := range choices {
+			if a.Act != acts[i] || a.URL != "" || len(a.Options) > 0 {
+				t.Errorf("%s: %d is %+v, Numbered says %+v", s.Name, i+1, a, acts[i])
+			}
+			if !strings.Contains(text, strconv.Itoa(i+1)+" "+a.Label) {
+				t.Errorf("%s: %d %s is not in\n%s", s.Name, i+1, a.Label, text)
+			}
+			if a.Act.Verb == tickets.VerbPriority && !a.Act.Form {
+				menus++
+				if !strings.HasPrefix(a.Act.Arg, "P") {
+					t.Errorf("%s: the choice of a menu carries %q", s.Name, a.Act.Arg)
+				}
+			}
+		}
+	}
+	if menus == 0 {
+		t.Error("no sample has a menu")
+	}
 }
 
 // golden compares the samples of each language, one file a language.

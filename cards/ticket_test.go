@@ -202,12 +202,12 @@ func TestNumberedGivesEachNumberItsAct(t *testing.T) {
 	if len(acts) != 9 || acts[0].Verb != tickets.VerbClaim || acts[1].Verb != tickets.VerbAssign || acts[3].Verb != tickets.VerbReveal {
 		t.Errorf("acts %+v", acts)
 	}
-	if !strings.Contains(text, "回复 1 接单 · 2 指派 · 3 非工单 · 4 电话 查看 · 5 升级") {
+	if !strings.Contains(text, "回复数字：1 接单 · 2 指派 · 3 非工单 · 4 电话 查看 · 5 升级") {
 		t.Errorf("text:\n%s", text)
 	}
 	list := cards.List(tickets.VerbQueue, "", []tickets.Row{{ID: "t7", Number: 7, Title: "x", Status: tickets.New}}, 0, cards.SampleNow, nil, cards.ZH)
 	text, acts = cards.Numbered(list)
-	if len(acts) != 2 || acts[0].Ticket != "t7" || !strings.Contains(text, "回复 1 #7 接单 · 2 #7 查看") {
+	if len(acts) != 2 || acts[0].Ticket != "t7" || !strings.Contains(text, "回复数字：1 #7 接单 · 2 #7 查看") {
 		t.Errorf("list %+v:\n%s", acts, text)
 	}
 }

@@ -331,6 +331,7 @@ func TestAPressHasADeadline(t *testing.T) {
 
 func TestPatch(t *testing.T) {
 	w := newWorld(t, Options{})
+	newHook(t, w.Server)
 	id := w.sendCard(`{"tag":"markdown","content":"a"}`)
 	patch := func(id, content string) int {
 		return w.code("PATCH", messages+"/"+id, map[string]any{"content": content})

@@ -274,4 +274,3 @@ func (d *desk) hook() *hook {
 	d.Deliver(srv.URL)
 	return h
 }
-

@@ -154,8 +154,7 @@ func (b *Bot) one(ctx context.Context, i Install, ev Event) (Reply, error) {
 		if c == nil {
 			continue
 		}
-		*c = cards.Fit(*c, t.adapter.Caps())
-		if err := b.seal.Seal(c, i.String()); err != nil {
+		if *c, err = b.drawn(t.adapter, i, c == r.Card && !ev.Private || c == r.Hint && t.hintShared(), *c); err != nil {
 			return Reply{}, fmt.Errorf("seal: %w", err)
 		}
 	}
@@ -163,7 +162,10 @@ func (b *Bot) one(ctx context.Context, i Install, ev Event) (Reply, error) {
 		// The sender shows it: only the short way is lost.
 		b.log.Warn("answer carries no card", "install", i.String(), "err", err)
 	}
-	return t.aside(ctx, r)
+	if r, err = t.aside(ctx, r); err == nil {
+		t.keepShown(ctx, r)
+	}
+	return r, err
 }
 
 // turn is one event being handled.
@@ -232,24 +234,32 @@ func oneLiner(c *cards.Card) (string, bool) {
 	return text, bare && text != "" && !strings.Contains(text, "\n") && utf8.RuneCountInString(text) <= maxToast
 }
 
-// whisper shows a card to the actor alone, by the best way that the platform has.
+// whisper shows a card to the actor alone, and remembers what its numbers mean.
 func (t *turn) whisper(ctx context.Context, c cards.Card) error {
+	ref, err := t.whispered(ctx, c)
+	if err == nil {
+		t.b.remember(ctx, t.adapter, t.hintLane(), "", ref, c)
+	}
+	return err
+}
+
+// whispered shows a card to the actor alone, by the best way that the platform has.
+func (t *turn) whispered(ctx context.Context, c cards.Card) (MessageRef, error) {
 	if r, ok := t.adapter.(Responder); ok && t.ev.Respond != "" {
 		err := r.Respond(ctx, t.ev.Respond, c)
 		if err == nil {
-			return nil
+			return "", nil
 		}
 		t.b.log.Info("answer address was refused, writing in private", "install", t.install.String(), "err", err)
 	}
 	if w, ok := t.adapter.(Whisperer); ok && !t.ev.Private && !t.ev.Conv.IsZero() {
-		return w.Whisper(ctx, t.ev.Conv, t.ev.User, t.ev.Thread, c)
+		return "", w.Whisper(ctx, t.ev.Conv, t.ev.User, t.ev.Thread, c)
 	}
 	to := Private(t.ev.User)
 	if t.ev.Private && !t.ev.Conv.IsZero() {
 		to = To(t.ev.Conv)
 	}
-	_, err := t.adapter.Post(ctx, to, "hint:"+t.ev.ID, c)
-	return err
+	return t.adapter.Post(ctx, to, "hint:"+t.ev.ID, c)
 }
 
 // lane is where the event happened, as the core names it.

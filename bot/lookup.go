@@ -89,8 +89,8 @@ func (t *turn) lookClick(ctx context.Context, act cards.Act) (Reply, error) {
 	}
 	for _, c := range parts[1:] {
 		t.b.after(ctx, "whole text", func(ctx context.Context) error {
-			c = cards.Fit(c, t.adapter.Caps())
-			if err := t.b.seal.Seal(&c, t.install.String()); err != nil {
+			c, err := t.b.drawn(t.adapter, t.install, t.hintShared(), c)
+			if err != nil {
 				return err
 			}
 			return t.whisper(ctx, c)

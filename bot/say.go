@@ -101,6 +101,9 @@ func (t *turn) message(ctx context.Context) (Reply, error) {
 	if err != nil {
 		return Reply{}, err
 	}
+	if r, done, err := t.picked(ctx, k); done || err != nil {
+		return r, err
+	}
 	if k.ticket != "" && !t.ev.ToBot || k.ticket != "" && t.ev.Private {
 		return t.inThread(ctx, k)
 	}
@@ -492,11 +495,14 @@ func (t *turn) botMoved(ctx context.Context) (Reply, error) {
 	}
 	conv := t.ev.Conv
 	t.b.after(ctx, "welcome", func(ctx context.Context) error {
-		c := cards.Welcome(t.lang())
-		if err := t.b.seal.Seal(&c, t.install.String()); err != nil {
+		c, err := t.b.drawn(t.adapter, t.install, true, cards.Welcome(t.lang()))
+		if err != nil {
 			return err
 		}
-		_, err := t.adapter.Post(ctx, To(conv), "welcome:"+t.ev.ID, cards.Fit(c, t.adapter.Caps()))
+		ref, err := t.adapter.Post(ctx, To(conv), "welcome:"+t.ev.ID, c)
+		if err == nil {
+			t.b.remember(ctx, t.adapter, To(conv).Lane(), "", ref, c)
+		}
 		return errors.Join(err, t.b.SyncGroup(ctx, conv))
 	})
 	return Reply{}, nil

@@ -177,7 +177,14 @@ func (b *Bot) tellAdmins(ctx context.Context, once string, without *Install, car
 		if who.Locale != "" {
 			lang = cards.LangOf(who.Locale)
 		}
-		_, err = a.Post(ctx, Private(u), once, cards.Fit(card(lang), a.Caps()))
+		c, err := b.drawn(a, u.Install, false, card(lang))
+		if err != nil {
+			return err
+		}
+		ref, err := a.Post(ctx, Private(u), once, c)
+		if err == nil {
+			b.remember(ctx, a, Private(u).Lane(), "", ref, c)
+		}
 		told[acc.Person] = err == nil
 		errs = append(errs, err)
 	}
@@ -313,6 +320,9 @@ func (s *sending) card(ctx context.Context) (tickets.Sent, error) {
 			}
 		case !errors.Is(err, ErrGone):
 			done.Ref = string(ref)
+			if err == nil {
+				s.b.remember(ctx, s.a, s.r.Lane, MessageRef(s.place.Ref), ref, ready)
+			}
 			return done, err
 		}
 		// Deleted, or not to be changed any more: it is shown anew, once.
@@ -402,9 +412,7 @@ func (s *sending) hideHeld(ctx context.Context) error {
 
 // ready cuts and seals a card for this destination.
 func (s *sending) ready(c cards.Card) (cards.Card, error) {
-	c = cards.Fit(c, s.a.Caps())
-	err := s.b.seal.Seal(&c, s.to.Install.String())
-	return c, err
+	return s.b.drawn(s.a, s.to.Install, s.to.User == "", c)
 }
 
 // postOnce posts, unless an earlier attempt whose answer was lost did.
@@ -416,14 +424,21 @@ func (s *sending) postOnce(ctx context.Context, to Dest, once string, c cards.Ca
 				return "", fmt.Errorf("look for a lost message: %w", err)
 			}
 			if ref != "" {
-				return s.a.Update(ctx, ref, c)
+				if ref, err = s.a.Update(ctx, ref, c); err == nil {
+					s.b.remember(ctx, s.a, s.r.Lane, "", ref, c)
+				}
+				return ref, err
 			}
 		}
 	}
 	if err := s.b.limits.wait(ctx, s.a, to); err != nil {
 		return "", err
 	}
-	return s.a.Post(ctx, to, once, c)
+	ref, err := s.a.Post(ctx, to, once, c)
+	if err == nil {
+		s.b.remember(ctx, s.a, s.r.Lane, "", ref, c)
+	}
+	return ref, err
 }
 
 func (s *sending) post(ctx context.Context, to Dest, c cards.Card) (tickets.Sent, error) {
@@ -569,6 +584,7 @@ func (s *sending) relayFiles(ctx context.Context) (tickets.Sent, error) {
 			return tickets.Sent{}, err
 		}
 	}
+	s.b.remember(ctx, s.a, s.r.Lane, "", last, cards.Card{})
 	return tickets.Sent{Ref: string(last)}, nil
 }
 

@@ -480,6 +480,9 @@ var en = map[string]string{
 	"numbered.choose":      "Reply with a number: {choices}",
 	"numbered.choose_of":   "Mention me with #{number} and a number: {choices}",
 	"numbered.choose_here": "Mention me with a number: {choices}",
+	"which.title":          "Which one do you mean?",
+	"which.none":           "There is no choice {number}.",
+	"done.line":            "Done: {what}",
 	"form.required":        "required",
 
 	// Refusals: a sentence that says what to do next.

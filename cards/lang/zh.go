@@ -475,6 +475,9 @@ var zh = map[string]string{
 	"numbered.choose":      "回复数字：{choices}",
 	"numbered.choose_of":   "@我 #{number} 加数字：{choices}",
 	"numbered.choose_here": "@我 加数字：{choices}",
+	"which.title":          "您指的是哪一个？",
+	"which.none":           "没有选项 {number}。",
+	"done.line":            "好了：{what}",
 	"form.required":        "必填",
 
 	// Refusals: a sentence that says what to do next.

@@ -94,10 +94,10 @@ const claim = `[{"label":"接单","token":"tok-1","style":"primary","confirm":""
 type app struct {
 	d      *desk
 	ws     *websocket.Conn
-	mu     sync.Mutex
+	done   chan struct{}
+	mu     sync.Mutex // guards what follows
 	frames []frame
 	answer func(f frame) (code int, data string, silent bool)
-	done   chan struct{}
 }
 
 type frame struct {
@@ -157,11 +157,12 @@ func (a *app) read() {
 		}
 		a.mu.Lock()
 		a.frames = append(a.frames, f)
+		answer := a.answer
 		a.mu.Unlock()
 		code, data, silent := 200, "", false
 		switch {
-		case a.answer != nil:
-			code, data, silent = a.answer(f)
+		case answer != nil:
+			code, data, silent = answer(f)
 		case f.Type == "EVENT":
 			data = `{"status":"SUCCESS"}`
 		case f.topic() == CardTopic:
@@ -178,6 +179,13 @@ func (a *app) read() {
 			return
 		}
 	}
+}
+
+// reply changes how frames are answered.
+func (a *app) reply(answer func(f frame) (code int, data string, silent bool)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.answer = answer
 }
 
 func (a *app) seen() []frame {

@@ -63,8 +63,7 @@ func TestWhoDoesNotAcceptJSONGetsXML(t *testing.T) {
 
 func TestAcknowledgementsAreChecked(t *testing.T) {
 	d := newDesk(t, Options{Deadline: 100 * time.Millisecond, CardDeadline: 100 * time.Millisecond})
-	var answer func(f frame) (int, string, bool)
-	d.connect(func(f frame) (int, string, bool) { return answer(f) })
+	a := d.connect(nil)
 	d.post("t1", object{"title": "x", "actions": claim})
 	for _, c := range []struct {
 		name  string
@@ -87,12 +86,12 @@ func TestAcknowledgementsAreChecked(t *testing.T) {
 		{"ping, echoed otherwise", 200, `{"opaque":"x"}`, false, d.Ping, false},
 		{"event, no status", 200, `{}`, false, func() Answer { return d.Event("user_add_org", object{}) }, false},
 	} {
-		answer = func(frame) (int, string, bool) { return c.code, c.data, c.quiet }
+		a.reply(func(frame) (int, string, bool) { return c.code, c.data, c.quiet })
 		if a := c.do(); a.OK() != c.ok {
 			t.Errorf("%s: %+v", c.name, a)
 		}
 	}
-	answer = func(f frame) (int, string, bool) { return 200, f.Data, false }
+	a.reply(func(f frame) (int, string, bool) { return 200, f.Data, false })
 	if a := d.Ping(); !a.OK() {
 		t.Errorf("%+v", a)
 	}
@@ -162,18 +161,18 @@ func TestDoubledAndReorderedMessages(t *testing.T) {
 		t.Errorf("%+v", frames)
 	}
 	d.Hold(3)
-	for _, text := range []string{"a1", "a2", "a3"} {
+	for _, text := range []string{"第1句", "第2句", "第3句"} {
 		d.Mention(d.ann, d.help, "", text)
 	}
 	var order string
 	for _, f := range a.seen()[2:] {
-		for _, text := range []string{"a1", "a2", "a3"} {
+		for _, text := range []string{"第1句", "第2句", "第3句"} {
 			if strings.Contains(f.Data, text) {
 				order += text
 			}
 		}
 	}
-	if order != "a3a2a1" {
+	if order != "第3句第2句第1句" {
 		t.Error(order)
 	}
 }

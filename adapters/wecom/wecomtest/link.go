@@ -39,6 +39,9 @@ func (l *link) close() {
 func (l *link) send(v any) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if err := l.ws.SetWriteDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return err
+	}
 	return l.ws.WriteJSON(v)
 }
 

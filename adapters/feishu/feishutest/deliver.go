@@ -261,11 +261,6 @@ func (s *Server) apply(user string, m *Message, body []byte) (int, error) {
 		case t.Content == "" && len(t.I18n) == 0:
 			return codeNotJSON, errors.New("toast.content is empty")
 		}
-		text := t.Content
-		if text == "" {
-			text = t.I18n["zh_cn"]
-		}
-		defer func() { s.toasts[user] = append(s.toasts[user], Toast{Type: t.Type, Text: text}) }()
 	}
 	if c := reply.Card; c != nil {
 		if c.Type != "raw" {
@@ -275,6 +270,13 @@ func (s *Server) apply(user string, m *Message, body []byte) (int, error) {
 			return codeBadCard, fmt.Errorf("card: %w", err)
 		}
 		s.show("card.action", m, string(c.Data))
+	}
+	if t := reply.Toast; t != nil {
+		text := t.Content
+		if text == "" {
+			text = t.I18n["zh_cn"]
+		}
+		s.toasts[user] = append(s.toasts[user], Toast{Type: t.Type, Text: text})
 	}
 	return 0, nil
 }

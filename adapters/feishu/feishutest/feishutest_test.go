@@ -293,6 +293,7 @@ func TestAPressShowsWhatIsAnswered(t *testing.T) {
 	for reply, code := range map[string]int{
 		`null`: 200672, ``: 200672, `[]`: 200672, `{"toast":{"type":"ok","content":"x"}}`: 200672, `{"toast":{"type":"info"}}`: 200672,
 		`{"text":"x"}`: 200672, `{}{}`: 200672, `{"card":{"type":"raw","data":{}}}`: 200673, `{"card":{"type":"template","data":{}}}`: 200673,
+		`{"toast":{"type":"info","content":"x"},"card":{"type":"raw","data":{}}}`: 200673,
 	} {
 		h.reply = reply
 		if a := w.Press(w.ann, id, "完成"); a.OK() || a.Code != code || a.Attempts != 1 {

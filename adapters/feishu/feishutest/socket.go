@@ -88,6 +88,10 @@ func (s *Server) serveEndpoint(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	s.mu.Unlock()
+	if f != nil && f.Kind == CutAfter {
+		hang(w)
+		return
+	}
 	b, err := json.Marshal(o)
 	if err != nil {
 		http.Error(w, "emulator: "+err.Error(), http.StatusInternalServerError)
@@ -180,8 +184,8 @@ func (s *Server) hear(l *link, f Frame) {
 	}
 }
 
-// Links says how many clients are connected.
-func (s *Server) Links() int {
+// Sockets says how many clients are connected.
+func (s *Server) Sockets() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.links)
@@ -194,8 +198,8 @@ func (s *Server) Pings() int {
 	return s.pings
 }
 
-// WaitLink waits until at least n clients are connected.
-func (s *Server) WaitLink(ctx context.Context, n int) error {
+// WaitSocket waits until at least n clients are connected.
+func (s *Server) WaitSocket(ctx context.Context, n int) error {
 	for {
 		s.mu.Lock()
 		open, up := len(s.links), s.linkUp
@@ -233,8 +237,23 @@ func (s *Server) Frame(raw []byte) error {
 	return l.ws.WriteMessage(websocket.BinaryMessage, raw)
 }
 
-// CutLinks ends all connections without a word.
-func (s *Server) CutLinks() {
+// Disconnect closes the newest connection as the server does when it is
+// restarted: with a word of farewell.
+func (s *Server) Disconnect() error {
+	s.mu.Lock()
+	n := len(s.links)
+	if n == 0 {
+		s.mu.Unlock()
+		return errNoHook
+	}
+	l := s.links[n-1]
+	s.mu.Unlock()
+	defer s.remove(l)
+	return l.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseGoingAway, "bye"), time.Now().Add(time.Second))
+}
+
+// CutSockets ends all connections without a word.
+func (s *Server) CutSockets() {
 	s.mu.Lock()
 	links := slices.Clone(s.links)
 	s.mu.Unlock()
@@ -270,7 +289,7 @@ func (s *Server) frames(id string, payload []byte, parts int) []Frame {
 func (s *Server) overLink(kind string, payload []byte) Answer {
 	ctx, cancel := context.WithTimeout(context.Background(), s.opt.Deadline)
 	defer cancel()
-	if err := s.WaitLink(ctx, 1); err != nil {
+	if err := s.WaitSocket(ctx, 1); err != nil {
 		return Answer{Kind: kind, Err: errNoHook}
 	}
 	s.mu.Lock()

@@ -38,7 +38,7 @@ func (w *world) endpoint(secret string) map[string]any {
 func (w *world) connect() *client {
 	w.t.Helper()
 	url, _ := w.endpoint(AppSecret)["data"].(map[string]any)["URL"].(string)
-	n := w.Links()
+	n := w.Sockets()
 	ws, resp, err := websocket.DefaultDialer.DialContext(w.t.Context(), url, nil)
 	if err != nil {
 		w.t.Fatalf("%v %v", err, resp)
@@ -52,7 +52,7 @@ func (w *world) connect() *client {
 		}
 		done.Wait()
 	})
-	if err := w.WaitLink(w.t.Context(), n+1); err != nil {
+	if err := w.WaitSocket(w.t.Context(), n+1); err != nil {
 		w.t.Fatal(err)
 	}
 	return c
@@ -197,8 +197,11 @@ func TestOneOfManyClientsGetsAnEvent(t *testing.T) {
 	if len(a.got)+len(b.got) != 40 || len(a.got) == 0 || len(b.got) == 0 { // 1 in 2^39 that it is chance
 		t.Errorf("%d and %d", len(a.got), len(b.got))
 	}
-	if w.CutLinks(); w.Links() != 0 {
-		t.Error(w.Links())
+	if err := w.Disconnect(); err != nil || w.Sockets() != 1 {
+		t.Errorf("%v, %d left", err, w.Sockets())
+	}
+	if w.CutSockets(); w.Sockets() != 0 || w.Disconnect() == nil {
+		t.Error(w.Sockets())
 	}
 }
 
@@ -235,7 +238,7 @@ func TestClientsThatAreRefused(t *testing.T) {
 	if resp := dial("device_id=1&service_id=1&ticket=x"); resp.Header.Get("Handshake-Autherrcode") != "1000040350" {
 		t.Errorf("%v", resp.Header)
 	}
-	w.CutLinks()
+	w.CutSockets()
 	first = w.connect()
 	first.mu.Lock()
 	first.code = []int{0, 0, 0, 0, 0}

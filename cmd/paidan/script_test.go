@@ -46,8 +46,10 @@ var update = flag.Bool("update", false, "write what happens into the transcripts
 //	王芳 [form] …   a form opens, changes or closes
 //
 // The same transcript holds on both databases, and where its first line says
-// "platform all" on every platform. Files of the archive are files that people
-// send, and paidan.yaml, the configuration.
+// "platform all" its acts are done on every platform. Where a platform's own
+// idiom lets people see something else, a file want/<platform> of the archive
+// holds the transcript as it reads there. Other files of the archive are files
+// that people send, and paidan.yaml, the configuration.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/script/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -62,10 +64,19 @@ func TestTranscripts(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
 			for i, platform := range steps.platforms {
 				t.Run(platform, func(t *testing.T) {
+					want := steps.wanted(t, file, platform, archive)
 					ticketstest.EachURL(t, func(t *testing.T, dsn string) {
-						got := steps.play(t, platform, address(dsn), archive.Files)
-						if *update && i == 0 && strings.HasPrefix(dsn, "sqlite:") && !t.Failed() {
+						renew := *update && strings.HasPrefix(dsn, "sqlite:")
+						got := steps.play(t, platform, address(dsn), archive.Files, want, renew)
+						switch {
+						case !renew || t.Failed():
+						case i == 0:
 							steps.write(t, file, got, archive)
+						default:
+							steps.writeOther(t, file, platform, got, archive)
+						}
+						if renew { // the other database is held against it at once
+							copy(want, got)
 						}
 					})
 				})
@@ -134,7 +145,7 @@ func parseScript(t *testing.T, file, text string) *script {
 			before.WriteString(line + "\n")
 			s.platforms = []string{words[1]}
 			if words[1] == "all" {
-				s.platforms = []string{"playground", "slack"}
+				s.platforms = everyPlatform
 			}
 		case line == "faults expected" && cur == nil:
 			before.WriteString(line + "\n")
@@ -158,20 +169,72 @@ func parseScript(t *testing.T, file, text string) *script {
 	return s
 }
 
-func (s *script) write(t *testing.T, file string, got []string, archive *txtar.Archive) {
+// wanted is what is seen of each step on a platform.
+func (s *script) wanted(t *testing.T, file, platform string, archive *txtar.Archive) []string {
+	own := s
+	for _, f := range archive.Files {
+		if f.Name == "want/"+platform {
+			own = parseScript(t, file+"/"+f.Name, "platform "+platform+"\n"+string(f.Data))
+		}
+	}
+	want := make([]string, len(s.steps))
+	for i := range s.steps {
+		switch {
+		case i >= len(own.steps), own.steps[i].act != s.steps[i].act:
+			if !*update {
+				t.Fatalf("%s: want/%s does not do what the script does at step %d; run with -update and read what changed", file, platform, i+1)
+			}
+		default:
+			want[i] = own.steps[i].want
+		}
+	}
+	return want
+}
+
+// text is the transcript with what was seen of each step.
+func (s *script) text(got []string, comments bool) string {
 	var b strings.Builder
 	for i, st := range s.steps {
-		b.WriteString(st.before + "> " + st.act + "\n")
+		if comments {
+			b.WriteString(st.before)
+		}
+		b.WriteString("> " + st.act + "\n")
 		if got[i] != "" {
 			b.WriteString(got[i] + "\n")
 		}
-		s.steps[i].want = got[i] // the other runs are held against it at once
 	}
-	b.WriteString(s.tail)
-	archive.Comment = []byte(strings.TrimRight(b.String(), "\n") + "\n")
+	if comments {
+		b.WriteString(s.tail)
+	}
+	return strings.TrimRight(b.String(), "\n") + "\n"
+}
+
+// writeOther keeps what a platform shows where that is not what the first shows.
+func (s *script) writeOther(t *testing.T, file, platform string, got []string, archive *txtar.Archive) {
+	name := "want/" + platform
+	archive.Files = slices.DeleteFunc(archive.Files, func(f txtar.File) bool { return f.Name == name })
+	same := true
+	for i := range got {
+		same = same && got[i] == s.steps[i].want
+	}
+	if !same {
+		archive.Files = append(archive.Files, txtar.File{Name: name, Data: []byte(s.text(got, false))})
+	}
+	s.save(t, file, archive)
+}
+
+func (s *script) write(t *testing.T, file string, got []string, archive *txtar.Archive) {
+	for i := range got {
+		s.steps[i].want = got[i]
+	}
+	archive.Comment = []byte(s.text(got, true))
 	if len(archive.Files) > 0 {
 		archive.Comment = append(archive.Comment, '\n')
 	}
+	s.save(t, file, archive)
+}
+
+func (s *script) save(t *testing.T, file string, archive *txtar.Archive) {
 	if err := os.WriteFile(file, txtar.Format(archive), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -179,17 +242,14 @@ func (s *script) write(t *testing.T, file string, got []string, archive *txtar.A
 
 // play runs a script on one platform and one database, and returns what was
 // seen of each step.
-func (s *script) play(t *testing.T, platform, url string, files []txtar.File) []string {
+func (s *script) play(t *testing.T, platform, url string, files []txtar.File, want []string, renew bool) []string {
 	st := newStage(t, platform, url, files)
 	st.start()
 	got := make([]string, len(s.steps))
 	for i, step := range s.steps {
 		got[i] = st.act(step.act)
-		if *update && platform == s.platforms[0] && strings.HasPrefix(url, "sqlite:") {
-			continue
-		}
-		if got[i] != step.want {
-			t.Errorf("line %d: > %s\n-want +got:\n%s", step.line, step.act, cmp.Diff(strings.Split(step.want, "\n"), strings.Split(got[i], "\n")))
+		if !renew && got[i] != want[i] {
+			t.Errorf("line %d: > %s\n-want +got:\n%s", step.line, step.act, cmp.Diff(strings.Split(want[i], "\n"), strings.Split(got[i], "\n")))
 		}
 	}
 	st.stop()
@@ -253,6 +313,16 @@ var cast = []struct{ id, name, locale string }{
 	{"ann", "Ann", "en-US"},
 }
 
+// everyPlatform is where a script plays that says "platform all".
+var everyPlatform = []string{"playground", "slack"}
+
+// newChat makes a platform; prefix is what its conversations begin with where
+// there are several.
+var newChat = map[string]func(s *stage, prefix string) chat{
+	"playground": func(s *stage, prefix string) chat { return &playgroundChat{stage: s} },
+	"slack":      func(s *stage, prefix string) chat { return newSlackChat(s, prefix) },
+}
+
 // rooms are the groups of every script, with who is in them.
 var rooms = []struct {
 	alias, name string
@@ -274,15 +344,15 @@ func newStage(t *testing.T, platform, url string, files []txtar.File) *stage {
 			conf = string(f.Data)
 		}
 	}
-	if platform != "slack" {
-		s.chats = append(s.chats, &playgroundChat{stage: s})
-	}
-	if platform != "playground" {
-		prefix := ""
-		if platform == "both" {
-			prefix = "s-"
+	switch platform {
+	case "both":
+		s.chats = []chat{newChat["playground"](s, ""), newChat["slack"](s, "s-")}
+	case "four":
+		for _, p := range []string{"slack", "feishu", "dingtalk", "wecom"} {
+			s.chats = append(s.chats, newChat[p](s, p[:1]+"-"))
 		}
-		s.chats = append(s.chats, newSlackChat(s, prefix))
+	default:
+		s.chats = []chat{newChat[platform](s, "")}
 	}
 	for _, c := range s.chats {
 		conf = c.configure(conf)
@@ -538,8 +608,10 @@ func (s *stage) doAs(verb, rest string) (string, error) {
 	if verb == "submit" || verb == "change" || verb == "form" || verb == "home" {
 		name, args, _ := strings.Cut(rest, " ")
 		c := s.chats[0]
-		if n, ok := strings.CutPrefix(name, "s-"); ok {
-			name, c = n, s.chats[len(s.chats)-1]
+		for _, other := range s.chats {
+			if n, ok := strings.CutPrefix(name, other.prefix()); ok && other.prefix() != "" {
+				name, c = n, other
+			}
 		}
 		a, _, err := s.aim(name)
 		if err != nil {

@@ -59,10 +59,10 @@ var (
 
 // Request is a callback as it goes over the wire.
 type Request struct {
-	Query url.Values
-	Body  []byte
-	Type  string // Content-Type
-	nonce string
+	Query            url.Values
+	Body             []byte
+	Type             string // Content-Type
+	nonce, encrypted string
 }
 
 // seal makes the callback of a message: in XML for the app, in JSON for the robot.
@@ -95,7 +95,7 @@ func (s *Server) seal(surface string, plain []byte, vary []Variant) (Request, er
 	if slices.Contains(vary, BadSignature) {
 		signature = strings.Repeat("0", 40)
 	}
-	r := Request{Query: url.Values{"msg_signature": {signature}, "timestamp": {stamp}, "nonce": {nonce}}, Type: "text/xml", nonce: nonce}
+	r := Request{Query: url.Values{"msg_signature": {signature}, "timestamp": {stamp}, "nonce": {nonce}}, Type: "text/xml", nonce: nonce, encrypted: encrypted}
 	switch {
 	case surface == OnRobot:
 		r.Type = "application/json"
@@ -140,21 +140,7 @@ func (s *Server) verify(surface string) Answer {
 		a.Err = err
 		return a
 	}
-	var env struct {
-		XML     string `xml:"Encrypt"`
-		Encrypt string `json:"encrypt"`
-	}
-	if r.Type == "text/xml" {
-		err = xml.Unmarshal(r.Body, &env)
-		env.Encrypt = env.XML
-	} else {
-		err = json.Unmarshal(r.Body, &env)
-	}
-	if err != nil {
-		a.Err = err
-		return a
-	}
-	r.Query.Set("echostr", env.Encrypt)
+	r.Query.Set("echostr", r.encrypted)
 	query := r.Query.Encode()
 	if slices.Contains(vary, RawPlus) {
 		query = strings.ReplaceAll(query, "%2B", "+")

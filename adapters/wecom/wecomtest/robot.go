@@ -288,7 +288,7 @@ func (s *Server) robotReply(r *request, body object, method string, http bool) (
 		return nil, err
 	}
 	m.ID, m.Conv, m.Quoted = s.id("CAIQ"), r.conv, r.message
-	r.spent = http
+	r.spent = r.spent || http
 	s.put(m)
 	s.arrived(method, m, m.Card)
 	if card, ok := body["template_card"].(object); ok && kind == "stream_with_template_card" {

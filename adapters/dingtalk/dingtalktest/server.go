@@ -179,6 +179,7 @@ type Server struct {
 	tickets   map[string]*ticket
 	links     []*link
 	linkUp    chan struct{} // closed and made anew whenever a connection opens
+	opened    int           // connections so far
 	token     string
 	tokenEnds time.Time
 	revoked   bool

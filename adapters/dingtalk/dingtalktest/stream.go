@@ -25,6 +25,9 @@ const (
 // ticketLife is how long a ticket waits for its one connection.
 const ticketLife = 90 * time.Second
 
+// patient is how long a frame may take to be written.
+const patient = 10 * time.Second
+
 // leaving is how long a connection that was announced to be closed stays open.
 const leaving = 10 * time.Second
 
@@ -76,6 +79,7 @@ type link struct {
 	subs    []subscription
 	done    chan struct{}
 	once    sync.Once
+	n       int  // the how-manieth it is; guarded by Server.mu
 	leaving bool // guarded by Server.mu: nothing is sent over it any more
 
 	mu    sync.Mutex // guards writes and waits
@@ -84,6 +88,14 @@ type link struct {
 
 func (l *link) hears(kind, topic string) bool {
 	return kind == "SYSTEM" || slices.ContainsFunc(l.subs, func(s subscription) bool { return s.Type == kind && (s.Topic == topic || s.Topic == "*") })
+}
+
+// write needs l.mu. An app that reads nothing is given up.
+func (l *link) write(frame []byte) error {
+	if err := l.ws.SetWriteDeadline(time.Now().Add(patient)); err != nil {
+		return err
+	}
+	return l.ws.WriteMessage(websocket.TextMessage, frame)
 }
 
 func (s *Server) serveConnect(w http.ResponseWriter, r *http.Request) {
@@ -113,6 +125,8 @@ func (s *Server) serveConnect(w http.ResponseWriter, r *http.Request) {
 		return pong(data)
 	})
 	s.mu.Lock()
+	s.opened++
+	l.n = s.opened
 	s.links = append(s.links, l)
 	close(s.linkUp)
 	s.linkUp = make(chan struct{})
@@ -208,7 +222,7 @@ func (s *Server) launch(kind, frameType, topic string, more object, data []byte,
 	f.link.mu.Lock()
 	f.sent = time.Now()
 	f.link.waits[f.id] = f
-	err = f.link.ws.WriteMessage(websocket.TextMessage, frame)
+	err = f.link.write(frame)
 	f.link.mu.Unlock()
 	if err != nil {
 		s.remove(f.link)
@@ -248,16 +262,36 @@ func (s *Server) Connections() int {
 // WaitConnection waits until at least n connections are open that are not about
 // to be closed.
 func (s *Server) WaitConnection(ctx context.Context, n int) error {
-	for {
-		s.mu.Lock()
-		open, up := 0, s.linkUp
+	return s.waitLinks(ctx, func() bool {
+		open := 0
 		for _, l := range s.links {
 			if !l.leaving {
 				open++
 			}
 		}
+		return open >= n
+	})
+}
+
+// Opened says how many connections were opened so far, ended ones included.
+func (s *Server) Opened() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.opened
+}
+
+// WaitOpened waits until at least n connections were opened.
+func (s *Server) WaitOpened(ctx context.Context, n int) error {
+	return s.waitLinks(ctx, func() bool { return s.opened >= n })
+}
+
+// waitLinks waits until ok, which is called with s.mu held.
+func (s *Server) waitLinks(ctx context.Context, ok func() bool) error {
+	for {
+		s.mu.Lock()
+		done, up := ok(), s.linkUp
 		s.mu.Unlock()
-		if open >= n {
+		if done {
 			return nil
 		}
 		select {
@@ -298,7 +332,7 @@ func (s *Server) Frame(text string) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.ws.WriteMessage(websocket.TextMessage, []byte(text))
+	return l.write([]byte(text))
 }
 
 // Ping asks one connection whether it is alive, as DingTalk does by a frame of
@@ -352,11 +386,14 @@ func (s *Server) Disconnect(reason string) error {
 	if err != nil {
 		return err
 	}
-	frame := object{"specVersion": "1.0", "type": "SYSTEM", "headers": object{"topic": "disconnect", "messageId": id, "contentType": "application/json"}, "data": string(data)}
+	frame, err := json.Marshal(object{"specVersion": "1.0", "type": "SYSTEM", "headers": object{"topic": "disconnect", "messageId": id, "contentType": "application/json"}, "data": string(data)})
+	if err != nil {
+		return err
+	}
 	l.mu.Lock()
 	// An app may acknowledge it or not.
 	l.waits[id] = &flight{kind: "disconnect", id: id, got: make(chan Answer, 1), take: func([]byte) error { return nil }}
-	err = l.ws.WriteJSON(frame)
+	err = l.write(frame)
 	l.mu.Unlock()
 	if err != nil {
 		s.remove(l)
@@ -374,9 +411,12 @@ func (s *Server) Disconnect(reason string) error {
 }
 
 // Cut ends all connections without a word.
-func (s *Server) Cut() {
+func (s *Server) Cut() { s.CutFirst(s.Opened()) }
+
+// CutFirst ends those of the first n connections that are still open.
+func (s *Server) CutFirst(n int) {
 	s.mu.Lock()
-	links := slices.Clone(s.links)
+	links := slices.DeleteFunc(slices.Clone(s.links), func(l *link) bool { return l.n > n })
 	s.mu.Unlock()
 	for _, l := range links {
 		s.remove(l)

@@ -1,0 +1,499 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/paidan/paidan/adapters/dingtalk/dingtalktest"
+	"github.com/paidan/paidan/cards"
+	"github.com/paidan/paidan/tickets"
+)
+
+// dingtalkChat is the emulated DingTalk. In its groups the robot hears only what
+// mentions it, so whoever says something there mentions it; there are no slash
+// commands, so what would be one is said. A thread is a message that is quoted.
+type dingtalkChat struct {
+	stage    *stage
+	pre      string
+	srv      *dingtalktest.Server
+	secret   string
+	template bool              // cards are drawn; else they are markdown with numbered choices
+	users    map[string]string // id in the cast → DingTalk's
+	convs    map[string]string // alias → conversation
+	opened   int               // connections before the program started last
+}
+
+func newDingtalkChat(s *stage, prefix string, template bool) *dingtalkChat {
+	secret := strings.ToLower(rand.Text() + rand.Text())[:48]
+	c := &dingtalkChat{
+		stage: s, pre: prefix, secret: secret, template: template, users: map[string]string{}, convs: map[string]string{},
+		srv: dingtalktest.New(dingtalktest.Options{ClientSecret: secret}),
+	}
+	s.t.Cleanup(c.srv.Close)
+	for _, p := range cast {
+		c.users[p.id] = c.srv.AddUser(dingtalktest.User{Name: p.name})
+	}
+	for _, r := range rooms {
+		var members []string
+		for _, m := range r.members {
+			members = append(members, c.users[m])
+		}
+		c.convs[r.alias] = c.srv.AddGroup(r.name, false, members...)
+	}
+	c.convs["new"] = c.srv.AddGroup("新群", true, c.users["chenzong"], c.users["wangfang"])
+	return c
+}
+
+func (c *dingtalkChat) name() string   { return "dingtalk" }
+func (c *dingtalkChat) prefix() string { return c.pre }
+
+// configure puts the emulator's ids in the places of the playground's, or, where
+// there are several platforms, in those of dingtalk/default/<the playground's id>.
+func (c *dingtalkChat) configure(conf string) string {
+	from := "dingtalk/default/"
+	if c.pre == "" {
+		from = "playground/default/"
+		if !strings.Contains(conf, "playground:") {
+			conf += "\nplayground: off\n"
+		}
+	}
+	var pairs []string
+	for id, user := range c.users {
+		pairs = append(pairs, from+id, "dingtalk/default/"+user)
+	}
+	for alias, conv := range c.convs {
+		pairs = append(pairs, from+"g-"+alias, "dingtalk/default/"+conv)
+	}
+	conf = strings.NewReplacer(pairs...).Replace(conf)
+	conf += fmt.Sprintf("\ndingtalk:\n  default:\n    client_id: %s\n    client_secret: %s\n    api_url: %s\n    oapi_url: %s\n", dingtalktest.ClientID, c.secret, c.srv.APIURL(), c.srv.OAPIURL())
+	if c.template {
+		conf += "    card_template_id: " + dingtalktest.TemplateID + "\n"
+	}
+	return conf
+}
+
+// connect waits for the program's connection; those of a program that has ended
+// are closed, for the emulator may not have noticed yet.
+func (c *dingtalkChat) connect(string) {
+	ctx, cancel := context.WithTimeout(c.stage.t.Context(), patience)
+	defer cancel()
+	if err := c.srv.WaitOpened(ctx, c.opened+1); err != nil {
+		c.stage.t.Fatalf("no Stream connection: %v\nlog:\n%s", err, c.stage.log.String())
+	}
+	c.srv.CutFirst(c.opened)
+}
+
+func (c *dingtalkChat) disconnect() { c.opened = c.srv.Opened() }
+
+func (c *dingtalkChat) messages() []shown {
+	var all []shown
+	conv := func(alias, id string) {
+		for _, m := range c.srv.Messages(id) {
+			if m.Card != "" && len(m.Only) > 0 {
+				for _, user := range m.Only {
+					all = append(all, c.show(alias, m, c.idOf(user)))
+				}
+				continue
+			}
+			all = append(all, c.show(alias, m, ""))
+		}
+	}
+	for _, r := range rooms {
+		conv(r.alias, c.convs[r.alias])
+	}
+	conv("new", c.convs["new"])
+	for _, p := range cast {
+		conv("dm "+p.name, c.srv.Private(c.users[p.id]))
+	}
+	return placed(all, c.pre)
+}
+
+func (c *dingtalkChat) idOf(user string) string {
+	for id, u := range c.users {
+		if u == user {
+			return id
+		}
+	}
+	return user
+}
+
+// show is a message as everybody in its conversation sees it, or as only one
+// person does.
+func (c *dingtalkChat) show(alias string, m dingtalktest.Message, only string) shown {
+	x := shown{key: "dingtalk/" + m.Ref(), conv: alias, only: only, bot: m.User == "", text: m.Text, lines: []string{c.mentions(m.Text)}}
+	if only != "" {
+		x.key += "/" + only
+	}
+	switch {
+	case !x.bot:
+	case m.Card != "":
+		viewer := only
+		if viewer == "" {
+			viewer = c.viewer(alias)
+		}
+		d, err := c.srv.Draw(c.users[viewer], m.Ref())
+		if err != nil {
+			x.lines = []string{err.Error()}
+			return x
+		}
+		x.lines, x.labels = drawnLines(d), drawnLabels(d)
+		x.press = func(who, label, option string) error {
+			a := c.srv.Press(c.users[who], m.Ref(), label)
+			if option != "" {
+				a = c.srv.Choose(c.users[who], m.Ref(), label, option)
+			}
+			return dingtalkAnswered(a)
+		}
+	case len(m.Files) > 0:
+		for _, f := range c.srv.Files(m.Conv) {
+			if slices.Contains(m.Files, f.ID) {
+				x.lines = []string{fmt.Sprintf("📎 %s (%d)", f.Name, len(f.Content))}
+			}
+		}
+	default:
+		x.lines = nonEmptyLines(c.mentions(unmarked(m.Text)))
+		for i := range x.lines {
+			x.lines[i] = strings.TrimRight(x.lines[i], " ")
+		}
+		for _, b := range m.Buttons {
+			x.lines = append(x.lines, "["+b.Title+"]")
+		}
+		if len(x.lines) == 0 {
+			x.lines = []string{m.Title}
+		}
+		x.labels = numberedLabels(x.lines)
+		x.press = func(who, label, option string) error { return c.number(alias, m, x.lines, who, label, option) }
+	}
+	return x
+}
+
+// viewer is somebody who sees what stands in a conversation.
+func (c *dingtalkChat) viewer(alias string) string {
+	if name, ok := strings.CutPrefix(alias, "dm "); ok {
+		return idOf(name)
+	}
+	for _, r := range rooms {
+		if r.alias == alias {
+			return r.members[0]
+		}
+	}
+	return "chenzong"
+}
+
+func dingtalkAnswered(all ...dingtalktest.Answer) error {
+	for _, a := range all {
+		if a.Err != nil {
+			return fmt.Errorf("%s: %w", a.Kind, a.Err)
+		}
+		if !a.OK() {
+			return fmt.Errorf("%s: status %d", a.Kind, a.Status)
+		}
+	}
+	return nil
+}
+
+// drawnLines says what a card shows, one line after the other, its colour as a dot.
+func drawnLines(d dingtalktest.Drawing) []string {
+	title := d.Title
+	if dot := cards.Tone(d.Tone).Emoji(); dot != "" && !strings.HasPrefix(title, dot) {
+		title = dot + " " + title
+	}
+	out := []string{title}
+	add := func(s string) {
+		if strings.TrimSpace(s) != "" {
+			out = append(out, s)
+		}
+	}
+	add(d.Badges)
+	for _, f := range d.Facts {
+		add(f.Label + "  " + strings.ReplaceAll(f.Value, "\n", " / "))
+	}
+	for _, l := range nonEmptyLines(d.Body) {
+		add(l)
+	}
+	for _, r := range d.Rows {
+		lines := append(nonEmptyLines(r.Text), nonEmptyLines(r.Detail)...)
+		if len(lines) > 0 && len(r.Actions) > 0 {
+			lines[len(lines)-1] += " " + drawnButtons(r.Actions)
+		}
+		out = append(out, lines...)
+	}
+	buttons := drawnButtons(d.Actions)
+	for _, m := range d.Menus {
+		buttons += " [" + m.Label + "▾]"
+	}
+	if len(d.More) > 0 {
+		var more []string
+		for _, b := range d.More {
+			more = append(more, b.Label)
+		}
+		buttons += " ⋯ " + strings.Join(more, ", ")
+	}
+	add(strings.TrimPrefix(buttons, " "))
+	if d.Note != "" {
+		add("(" + strings.ReplaceAll(d.Note, "\n", " ") + ")")
+	}
+	return out
+}
+
+func drawnButtons(list []dingtalktest.Button) string {
+	var words []string
+	for _, b := range list {
+		words = append(words, "["+b.Label+"]")
+	}
+	return strings.Join(words, " ")
+}
+
+func drawnLabels(d dingtalktest.Drawing) []string {
+	var out []string
+	for _, b := range slices.Concat(d.Actions, d.More) {
+		out = append(out, b.Label)
+	}
+	for _, r := range d.Rows {
+		for _, b := range r.Actions {
+			out = append(out, b.Label)
+		}
+	}
+	for _, m := range d.Menus {
+		out = append(out, m.Label)
+	}
+	return out
+}
+
+// unmarked takes the backslashes out of markdown, as a client does.
+func unmarked(s string) string {
+	return regexp.MustCompile(`\\([!-/:-@\[-\x60{-~])`).ReplaceAllString(s, "$1")
+}
+
+// numberForm finds the line that tells which number stands for what, and how it
+// is to be said.
+var numberForm = regexp.MustCompile(`(?:#(\d+) ?(?:加数字：|and a number: )|加数字：|回复数字：|a number: )(.+)$`)
+
+// numberedChoices are the labels of numbered choices, in their order, and the ticket's
+// number where it has to be said too.
+func numberedChoices(lines []string) (choices []string, ticket string) {
+	for _, l := range lines {
+		m := numberForm.FindStringSubmatch(l)
+		if m == nil {
+			continue
+		}
+		for i, part := range strings.Split(m[2], " · ") {
+			if label, ok := strings.CutPrefix(strings.TrimSpace(part), fmt.Sprintf("%d ", i+1)); ok {
+				choices = append(choices, label)
+			}
+		}
+		return choices, m[1]
+	}
+	return nil, ""
+}
+
+// numberedLabels are what the choices are called: with and without the ticket
+// of a list's row before them.
+func numberedLabels(lines []string) []string {
+	all, _ := numberedChoices(lines)
+	for _, c := range slices.Clone(all) {
+		if of, label, ok := strings.Cut(c, " "); ok {
+			all = append(all, label)
+			if !strings.HasPrefix(of, "#") {
+				all = append(all, of)
+			}
+		}
+	}
+	return all
+}
+
+// number says the number of a choice: as the card asks for it, and quoting the
+// card when it is not the newest there.
+func (c *dingtalkChat) number(alias string, m dingtalktest.Message, lines []string, who, label, option string) error {
+	choices, ticket := numberedChoices(lines)
+	want := strings.TrimSpace(label + " " + option)
+	i := slices.Index(choices, want)
+	if i < 0 {
+		i = slices.IndexFunc(choices, func(s string) bool { return strings.HasSuffix(s, " "+want) || option != "" && s == option })
+	}
+	if i < 0 {
+		return fmt.Errorf("no number stands for %q; there is %q", want, choices)
+	}
+	text := fmt.Sprint(i + 1)
+	if ticket != "" {
+		text = "#" + ticket + " " + text
+	}
+	quote := ""
+	all := slices.DeleteFunc(c.srv.Messages(m.Conv), func(o dingtalktest.Message) bool { return o.User != "" })
+	if len(all) > 0 && all[len(all)-1].ID != m.ID {
+		quote = m.Ref()
+	}
+	if !strings.HasPrefix(alias, "dm ") {
+		text = "@" + dingtalktest.RobotName + " " + text
+	}
+	_, answers := c.srv.Say(c.users[who], m.Conv, quote, text)
+	return dingtalkAnswered(answers...)
+}
+
+// TestNumbersOfChoicesAreRead holds the reader of numbered choices against how
+// cards tell them.
+func TestNumbersOfChoicesAreRead(t *testing.T) {
+	claim := cards.Action{Act: cards.Act{Verb: tickets.VerbClaim}, Label: "接单"}
+	other := cards.Action{Act: cards.Act{Verb: tickets.VerbAssign}, Label: "指派"}
+	row := cards.Row{Text: "#7 蓝屏了", Actions: []cards.Action{claim}}
+	for _, c := range []struct {
+		card            cards.Card
+		choices, ticket string
+		labels          string
+	}{
+		{cards.Card{Lang: cards.ZH, Title: "#1 蓝屏了", Actions: []cards.Action{claim, other}}, "接单,指派", "", "接单,指派"},
+		{cards.Card{Lang: cards.ZH, Title: "#1 蓝屏了", Ticket: "t1", Shared: true, Actions: []cards.Action{claim, other}}, "接单,指派", "1", "接单,指派"},
+		{cards.Card{Lang: cards.EN, Title: "#1 Blue", Ticket: "t1", Shared: true, Actions: []cards.Action{claim}}, "接单", "1", "接单"},
+		{cards.Card{Lang: cards.EN, Title: "#1 Blue", Actions: []cards.Action{claim}}, "接单", "", "接单"},
+		{cards.Card{Lang: cards.ZH, Title: "待接", Shared: true, Rows: []cards.Row{row}}, "#7 接单", "", "#7 接单,接单"},
+		{cards.Card{Lang: cards.ZH, Title: "没有"}, "", "", ""},
+	} {
+		text, _ := cards.Numbered(c.card)
+		lines := nonEmptyLines(text)
+		choices, ticket := numberedChoices(lines)
+		if strings.Join(choices, ",") != c.choices || ticket != c.ticket || strings.Join(numberedLabels(lines), ",") != c.labels {
+			t.Errorf("%q: %q of %q, called %q", text, choices, ticket, numberedLabels(lines))
+		}
+	}
+}
+
+// mentions shows ids of people as their names.
+func (c *dingtalkChat) mentions(s string) string {
+	for id, user := range c.users {
+		s = strings.ReplaceAll(s, "@"+user, "@"+nameOf(id))
+	}
+	return s
+}
+
+func (c *dingtalkChat) form(string) ([]string, bool) { return nil, false }
+
+func (c *dingtalkChat) conv(a target) string {
+	if a.conv == "dm" {
+		return c.srv.Private(c.users[a.who])
+	}
+	return c.convs[a.conv]
+}
+
+// typed is text as a person types it: in a group it mentions the robot.
+func (c *dingtalkChat) typed(a target, text string) string {
+	me := "@" + dingtalktest.RobotName
+	for _, b := range []string{"@派单", "@Paidan"} {
+		text = strings.ReplaceAll(text, b, me)
+	}
+	if a.conv != "dm" && text != "" && !strings.Contains(text, me) {
+		text = me + " " + text
+	}
+	return text
+}
+
+func (c *dingtalkChat) say(a target, text string, names []string) error {
+	root, err := thread(c.messages(), a)
+	if err != nil {
+		return err
+	}
+	var files []string
+	for _, n := range names {
+		kind := "file"
+		if slices.Contains([]string{".png", ".jpg", ".jpeg", ".gif"}, path.Ext(n)) {
+			kind = "picture"
+			if text == "" && a.conv != "dm" {
+				text = "@" + dingtalktest.RobotName // or it is not heard
+			}
+		}
+		files = append(files, c.srv.AddFile(dingtalktest.File{Name: n, Kind: kind, Content: c.stage.files[n]}))
+	}
+	_, answers := c.srv.Say(c.users[a.who], c.conv(a), dingtalkRef(root), c.typed(a, text), files...)
+	return dingtalkAnswered(answers...)
+}
+
+// dingtalkRef is the emulator's name for a message that is shown.
+func dingtalkRef(key string) string {
+	ref := strings.TrimPrefix(key, "dingtalk/")
+	if parts := strings.Split(ref, "/"); len(parts) == 3 {
+		ref = parts[0] + "/" + parts[1] // shown to one person
+	}
+	return ref
+}
+
+func (c *dingtalkChat) slash(a target, text string) error { return c.say(a, text, nil) }
+
+func (c *dingtalkChat) press(a target, label, option string) error {
+	m, err := c.stage.pressable(c.messages(), a, label)
+	if err != nil {
+		return err
+	}
+	return m.press(a.who, label, option)
+}
+
+func (c *dingtalkChat) unsay(a target) error {
+	m, err := find(c.messages(), a, func(m shown) bool { return m.only == "" && !m.bot })
+	if err != nil {
+		return err
+	}
+	return c.srv.Recall(dingtalkRef(m.key))
+}
+
+func (c *dingtalkChat) member(a target, joins bool) error {
+	if joins {
+		return c.srv.Join(c.users[a.who], c.conv(a))
+	}
+	return c.srv.Leave(c.users[a.who], c.conv(a))
+}
+
+func (c *dingtalkChat) addBot(a target) error { return c.srv.Join("", c.conv(a)) }
+
+// What DingTalk does not have, or does not tell a robot.
+func (c *dingtalkChat) fill(string, bool, map[string]string) error {
+	return fmt.Errorf("no form is open")
+}
+func (c *dingtalkChat) react(target, string, bool) error { return fmt.Errorf("reactions are not told") }
+func (c *dingtalkChat) edit(target, string) error        { return fmt.Errorf("messages cannot be edited") }
+func (c *dingtalkChat) shortcut(target) error            { return fmt.Errorf("there are no shortcuts") }
+func (c *dingtalkChat) home(string) error                { return fmt.Errorf("there is no page of one's own") }
+
+// fault KIND METHOD [TIMES] [CODE]: "fault refused card/instances/update 1 system.busy".
+func (c *dingtalkChat) fault(verb string, args []string) error {
+	n := 1
+	switch verb {
+	case "heal":
+		c.srv.Heal()
+		c.srv.Revoke(false)
+		return nil
+	case "revoke":
+		c.srv.Revoke(true)
+		return nil
+	case "double", "drop", "hold":
+		if len(args) > 0 {
+			if _, err := fmt.Sscan(args[0], &n); err != nil {
+				return err
+			}
+		}
+		map[string]func(int){"double": c.srv.Double, "drop": c.srv.Drop, "hold": c.srv.Hold}[verb](n)
+		return nil
+	}
+	if len(args) < 2 {
+		return fmt.Errorf("which fault of which method?")
+	}
+	f := dingtalktest.Fault{Kind: dingtalktest.FaultKind(strings.ReplaceAll(args[0], "-", " ")), Method: args[1], Delay: time.Millisecond, Code: "system.busy"}
+	if len(args) > 2 {
+		if _, err := fmt.Sscan(args[2], &f.Times); err != nil {
+			return err
+		}
+	}
+	if len(args) > 3 {
+		f.Code = args[3]
+	}
+	c.srv.Fail(f)
+	return nil
+}
+
+var _ chat = (*dingtalkChat)(nil)

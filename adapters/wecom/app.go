@@ -2,30 +2,23 @@ package wecom
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
-	"net/http"
+	"strconv"
+	"sync"
 	"time"
 
 	"github.com/paidan/paidan/bot"
 	"github.com/paidan/paidan/cards"
 )
 
-const (
-	maxButtons    = 6
-	maxOptions    = 10
-	maxButtonText = 10
-	maxTitle      = 36
-	maxHorizontal = 6
-)
-
-type callback struct{}
-
-func numbered(cards.Card) bool { return false }
-
+// app is the self-built app 自建应用: a private chat with each member who is in
+// its visible range, cards that can be changed, and the directory.
 type app struct {
 	*shared
 	crypt *crypt
+	users *people
 }
 
 func newApp(s *shared) (*app, error) {
@@ -33,33 +26,393 @@ func newApp(s *shared) (*app, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &app{shared: s, crypt: c}, nil
+	return &app{shared: s, crypt: c, users: &people{now: s.now, rows: map[string]seenPerson{}}}, nil
 }
 
-func (a *app) verify(r bot.Raw, now time.Time) ([]byte, error) { return nil, bot.ErrUnverified }
+// The API's paths.
+const (
+	sendPath   = "/cgi-bin/message/send"
+	updatePath = "/cgi-bin/message/update_template_card"
+	recallPath = "/cgi-bin/message/recall"
+	userPath   = "/cgi-bin/user/get"
+)
 
-func (a *app) decode(r bot.Raw, plain []byte, k *kf) (bot.Inbound, error) {
-	return bot.Inbound{}, malformed("app")
+// Pace implements bot.Paced. A member gets at most 30 messages of an app in a
+// minute and 1000 in an hour; what is more WeCom drops and still answers "ok".
+// The robot's conversations have the same limits. 13 at once and then one every
+// 3.7 seconds stay below both. https://developer.work.weixin.qq.com/document/path/90312
+func (a *Adapter) Pace() bot.Pace { return bot.Pace{Conv: 0.27, Burst: 13} }
+
+var _ bot.Paced = (*Adapter)(nil)
+
+// taskOf names a card for ever: the same for each attempt to show the same thing
+// to the same member. WeCom takes no second card with it.
+func taskOf(install bot.Install, user, once string) string {
+	return "pd-" + digest(install.String(), user, once)
 }
 
-func (a *app) reply(w http.ResponseWriter, in bot.Inbound, out bot.Reply) { w.WriteHeader(200) }
+// appMessage is a message as message/send takes it.
+// https://developer.work.weixin.qq.com/document/path/90236
+type appMessage struct {
+	ToUser    string        `json:"touser"`
+	AgentID   int64         `json:"agentid"`
+	MsgType   string        `json:"msgtype"`
+	Text      *textPart     `json:"text,omitempty"`
+	File      *filePart     `json:"file,omitempty"`
+	Card      *templateCard `json:"template_card,omitempty"`
+	Duplicate int           `json:"enable_duplicate_check"`
+	Interval  int           `json:"duplicate_check_interval,omitempty"`
+}
 
-func (a *app) inline(e bot.Event) bot.Inline { return bot.Inline{} }
+type textPart struct {
+	Content string `json:"content"`
+}
+
+type filePart struct {
+	MediaID string `json:"media_id"`
+}
+
+// accepted is the answer to message/send.
+type accepted struct {
+	InvalidUser  string `json:"invaliduser"`
+	Unlicensed   string `json:"unlicenseduser"`
+	MsgID        string `json:"msgid"`
+	ResponseCode string `json:"response_code"`
+}
 
 func (a *app) post(ctx context.Context, to bot.Dest, once string, c cards.Card) (bot.MessageRef, error) {
-	return "", fmt.Errorf("app: %w", bot.ErrRejected)
+	if !userForm.MatchString(to.User) {
+		return "", fmt.Errorf("member %q: %w", to.User, bot.ErrRejected)
+	}
+	if !numbered(c) {
+		if t := asTemplate(c, appLimits); t != nil {
+			t.TaskID = taskOf(a.install, to.User, once)
+			return a.postCard(ctx, to.User, t)
+		}
+	}
+	return a.postText(ctx, to.User, once, asText(c))
 }
 
+// lostFor is how long an attempt whose outcome nobody knows is remembered.
+const lostFor = 24 * time.Hour
+
+func lostKey(once string) string { return "lost/" + once }
+
+// postCard shows a card. When WeCom knows it already, an earlier attempt went
+// through although we did not hear so: then it stands there, as it was then.
+func (a *app) postCard(ctx context.Context, user string, t *templateCard) (bot.MessageRef, error) {
+	print, err := fingerprint(t)
+	if err != nil {
+		return "", err
+	}
+	ref := appRef(user, t.TaskID)
+	var got accepted
+	err = a.api.send(ctx, sendPath, appMessage{ToUser: user, AgentID: a.conf.AgentID, MsgType: "template_card", Card: t, Duplicate: 1}, &got)
+	switch {
+	case err == nil:
+		if err := got.verdict(); err != nil {
+			return "", err
+		}
+		a.keepCode(ctx, t.TaskID, got.ResponseCode)
+		return ref, nil
+	case code(err) == usedTask:
+		was, err := a.shelf.Get(ctx, lostKey(t.TaskID))
+		if err != nil {
+			return "", fmt.Errorf("what was sent before: %w", err)
+		}
+		if was != "" && was != print {
+			return ref, fmt.Errorf("%s: an older state was sent before: %w", sendPath, bot.ErrFixed)
+		}
+		return ref, nil
+	case errors.Is(err, bot.ErrUnknown):
+		a.lost(ctx, t.TaskID, print)
+	}
+	return "", err
+}
+
+// verdict: when nobody got it WeCom says 81013, but it may also say so this way.
+func (g accepted) verdict() error {
+	if g.InvalidUser != "" || g.Unlicensed != "" {
+		return fmt.Errorf("%s: the member cannot be reached: %w", sendPath, bot.ErrGone)
+	}
+	return nil
+}
+
+func fingerprint(t *templateCard) (string, error) {
+	b, err := encode(t)
+	if err != nil {
+		return "", fmt.Errorf("card: %w", err)
+	}
+	return digest(string(b)), nil
+}
+
+// aside makes a context for what must still be kept although the caller's time
+// is over.
+func aside(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+}
+
+// keepCode keeps a card's code. The card stands there in any case: without its
+// code it can be changed after the next press.
+func (a *app) keepCode(ctx context.Context, task, code string) {
+	if code == "" {
+		return
+	}
+	ctx, cancel := aside(ctx)
+	defer cancel()
+	if err := a.shelf.Push(ctx, codeKey(task), code, codeFor); err != nil {
+		a.log.Error("code of a card not kept: it can be changed after the next press only", "install", a.install.String(), "error", err)
+	}
+}
+
+// lost remembers that an attempt may have gone through.
+func (a *app) lost(ctx context.Context, once, print string) {
+	ctx, cancel := aside(ctx)
+	defer cancel()
+	if err := a.shelf.Put(ctx, lostKey(once), print, lostFor); err != nil {
+		a.log.Error("lost answer not noted: the message may come twice", "install", a.install.String(), "error", err)
+	}
+}
+
+// dupInterval is how long WeCom compares messages that may be repetitions, in
+// seconds: the longest that it takes.
+const dupInterval = 4 * 3600
+
+// postText sends a text. WeCom would swallow the same words sent twice within
+// hours, and people ask the same twice: so it is told to compare only after an
+// attempt whose answer was lost.
+func (a *app) postText(ctx context.Context, user, once, text string) (bot.MessageRef, error) {
+	key := taskOf(a.install, user, once)
+	m := appMessage{ToUser: user, AgentID: a.conf.AgentID, MsgType: "text", Text: &textPart{text}}
+	return a.deliver(ctx, user, key, m)
+}
+
+// deliver sends what is no card.
+func (a *app) deliver(ctx context.Context, user, key string, m appMessage) (bot.MessageRef, error) {
+	was, err := a.shelf.Get(ctx, lostKey(key))
+	if err != nil {
+		return "", fmt.Errorf("what was sent before: %w", err)
+	}
+	if was != "" {
+		m.Duplicate, m.Interval = 1, dupInterval
+	}
+	var got accepted
+	err = a.api.send(ctx, sendPath, m, &got)
+	if errors.Is(err, bot.ErrUnknown) {
+		a.lost(ctx, key, "1")
+	}
+	if err == nil {
+		err = got.verdict()
+	}
+	if err != nil {
+		return "", err
+	}
+	if !sentForm.MatchString(got.MsgID) {
+		return textRef(user, noMessage), nil // a repetition that WeCom swallowed
+	}
+	return textRef(user, got.MsgID), nil
+}
+
+// noMessage stands for a msgid that WeCom did not tell.
+const noMessage = "-"
+
+// change is update_template_card.
+// https://developer.work.weixin.qq.com/document/path/94888
+type change struct {
+	UserIDs      []string      `json:"userids"`
+	AgentID      int64         `json:"agentid"`
+	ResponseCode string        `json:"response_code"`
+	Card         *templateCard `json:"template_card"`
+}
+
+// spent are the errors that say: this code is used up, or too old.
+var spent = map[int64]bool{42022: true, 60140: true, 40058: true, 42016: true}
+
+// update changes a card, with the newest code that is left. A text has none: it
+// is taken back and sent anew, as long as WeCom allows that.
 func (a *app) update(ctx context.Context, ref bot.MessageRef, c cards.Card) (bot.MessageRef, error) {
-	return ref, bot.ErrFixed
+	kind, user, id, err := parseRef(ref)
+	if err != nil {
+		return ref, err
+	}
+	if kind == surfaceText {
+		return a.replace(ctx, ref, user, id, c)
+	}
+	t := redrawn(c)
+	t.TaskID = id
+	for {
+		code, err := a.shelf.Pop(ctx, codeKey(id))
+		if err != nil {
+			return ref, fmt.Errorf("code of a card: %w", err)
+		}
+		if code == "" {
+			return ref, fmt.Errorf("%s: no code is left: %w", updatePath, bot.ErrFixed)
+		}
+		err = a.redraw(ctx, user, code, t)
+		switch {
+		case err == nil:
+			return ref, nil
+		case spent[codeOf(err)]:
+			continue
+		case !errors.Is(err, bot.ErrGone):
+			a.keepCode(ctx, id, code) // it may still be good, and if not the next attempt hears so
+		}
+		return ref, err
+	}
 }
-func (a *app) recall(ctx context.Context, ref bot.MessageRef) error { return bot.ErrFixed }
-func (a *app) prepare(ctx context.Context) error                    { return nil }
-func (a *app) check(ctx context.Context) []bot.Finding              { return nil }
+
+func codeOf(err error) int64 { return code(err) }
+
+func (a *app) redraw(ctx context.Context, user, code string, t *templateCard) error {
+	var got struct {
+		InvalidUser []string `json:"invaliduser"`
+	}
+	err := a.api.call(ctx, "POST", updatePath, nil, change{[]string{user}, a.conf.AgentID, code, t}, &got)
+	if err == nil && len(got.InvalidUser) > 0 {
+		return fmt.Errorf("%s: the member cannot be reached: %w", updatePath, bot.ErrGone)
+	}
+	return err
+}
+
+func recalledKey(msgid string) string { return "recalled/" + msgid }
+
+// replace takes a text back and sends what is to stand there now.
+func (a *app) replace(ctx context.Context, ref bot.MessageRef, user, msgid string, c cards.Card) (bot.MessageRef, error) {
+	done, err := a.shelf.Get(ctx, recalledKey(msgid))
+	if err != nil {
+		return ref, fmt.Errorf("what was taken back: %w", err)
+	}
+	if done == "" {
+		if err := a.recall(ctx, ref); err != nil {
+			return ref, err
+		}
+		if err := a.shelf.Put(ctx, recalledKey(msgid), "1", lostFor); err != nil {
+			return ref, fmt.Errorf("note what was taken back: %w", err)
+		}
+	}
+	now, err := a.post(ctx, bot.Dest{Install: a.install, User: user}, "instead of "+msgid, c)
+	if err != nil {
+		return ref, err
+	}
+	return now, nil
+}
+
+// recall takes a message back, which WeCom allows for a day.
+// https://developer.work.weixin.qq.com/document/path/94867
+func (a *app) recall(ctx context.Context, ref bot.MessageRef) error {
+	kind, _, id, err := parseRef(ref)
+	if err != nil {
+		return err
+	}
+	if kind != surfaceText || id == noMessage {
+		return fmt.Errorf("%s: this message cannot be taken back: %w", recallPath, bot.ErrFixed)
+	}
+	err = a.api.call(ctx, "POST", recallPath, nil, map[string]string{"msgid": id}, nil)
+	switch code(err) {
+	case 42052, 40058: // older than a day, or not known any more
+		return fmt.Errorf("%s: too late: %w", recallPath, bot.ErrFixed)
+	}
+	return err
+}
+
+// member is what user/get tells, as far as it matters here.
+// https://developer.work.weixin.qq.com/document/path/90196
+type member struct {
+	UserID  string      `json:"userid"`
+	Name    string      `json:"name"`
+	Email   string      `json:"email"`
+	BizMail string      `json:"biz_mail"`
+	Mobile  string      `json:"mobile"`
+	Status  json.Number `json:"status"` // 1 active, 2 disabled, 4 not activated, 5 left
+}
+
+// findUser looks a member up. E-mail address and phone are told to few apps
+// only: those made before June 2022.
 func (a *app) findUser(ctx context.Context, u bot.UserRef) (bot.User, error) {
-	return bot.User{Ref: u}, nil
+	if !userForm.MatchString(u.ID) {
+		return bot.User{}, fmt.Errorf("member %q: %w", u.ID, bot.ErrRejected)
+	}
+	if had, ok := a.users.get(u.ID); ok {
+		return had, nil
+	}
+	var p member
+	if err := a.api.call(ctx, "GET", userPath, map[string][]string{"userid": {u.ID}}, nil, &p); err != nil {
+		return bot.User{}, err
+	}
+	if p.UserID == "" {
+		return bot.User{}, fmt.Errorf("%s: empty answer", userPath)
+	}
+	out := bot.User{Ref: u, Name: cut(oneLine(p.Name), 64), Email: p.BizMail, Phone: phone(p.Mobile), Deleted: p.Status == "2" || p.Status == "5"}
+	if out.Email == "" {
+		out.Email = p.Email
+	}
+	a.users.put(u.ID, out)
+	return out, nil
 }
-func (a *app) fetch(ctx context.Context, f bot.File) (io.ReadCloser, error) { return nil, bot.ErrGone }
-func (a *app) sendFile(ctx context.Context, to bot.Dest, once, name string, size int64, content io.Reader) (bot.MessageRef, error) {
-	return "", bot.ErrRejected
+
+// phone writes a number with its country's code: the directory leaves +86 out.
+func phone(s string) string {
+	digits := ""
+	for i, r := range s {
+		switch {
+		case r >= '0' && r <= '9', r == '+' && i == 0:
+			digits += string(r)
+		case r != ' ' && r != '-':
+			return ""
+		}
+	}
+	switch {
+	case len(digits) == 11 && digits[0] == '1':
+		return "+86" + digits
+	case len(digits) >= 8 && digits[0] == '+':
+		return digits
+	}
+	return "" // of which country nobody knows
+}
+
+// people remembers members for ten minutes.
+type people struct {
+	now  func() time.Time
+	mu   sync.Mutex // guards rows
+	rows map[string]seenPerson
+}
+
+type seenPerson struct {
+	user  bot.User
+	until time.Time
+}
+
+const (
+	knownFor   = 10 * time.Minute
+	mostPeople = 10_000
+)
+
+func (p *people) get(id string) (bot.User, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	k, ok := p.rows[id]
+	return k.user, ok && p.now().Before(k.until)
+}
+
+func (p *people) put(id string, u bot.User) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.rows) >= mostPeople {
+		clear(p.rows)
+	}
+	p.rows[id] = seenPerson{u, p.now().Add(knownFor)}
+}
+
+func (p *people) forget(id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.rows, id)
+}
+
+// prepare asks for a token, so that wrong credentials are known at start.
+func (a *app) prepare(ctx context.Context) error {
+	if _, err := a.api.token(ctx); err != nil {
+		return fmt.Errorf("app %s: %w", strconv.FormatInt(a.conf.AgentID, 10), err)
+	}
+	return nil
 }

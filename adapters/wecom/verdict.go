@@ -25,7 +25,7 @@ var codes = map[int64]error{
 
 	// credentials, permissions, the list of trusted addresses
 	40001: bot.ErrUnauthorized, 40013: bot.ErrUnauthorized, 40056: bot.ErrUnauthorized, 40091: bot.ErrUnauthorized, 41002: bot.ErrUnauthorized, 41004: bot.ErrUnauthorized, 45031: bot.ErrUnauthorized,
-	48001: bot.ErrUnauthorized, 48002: bot.ErrUnauthorized, 48004: bot.ErrUnauthorized, 48006: bot.ErrUnauthorized, 48007: bot.ErrUnauthorized, 50003: bot.ErrUnauthorized,
+	48001: bot.ErrUnauthorized, 48002: bot.ErrUnauthorized, 48004: bot.ErrUnauthorized, 48006: bot.ErrUnauthorized, 48007: bot.ErrUnauthorized, 43012: bot.ErrUnauthorized, 50003: bot.ErrUnauthorized,
 	60020: bot.ErrUnauthorized, 301002: bot.ErrUnauthorized, 95012: bot.ErrUnauthorized, 95017: bot.ErrUnauthorized, 93000: bot.ErrUnauthorized,
 
 	// what was sent will never be taken
@@ -64,11 +64,23 @@ func code(err error) int64 {
 	return 0
 }
 
+var errNoAnswer = errors.New("an answer without errcode")
+
+// answered reports whether an answer is one of the API at all: each has an errcode.
+func answered(answer []byte) bool {
+	var has struct {
+		Code *int64 `json:"errcode"`
+	}
+	return json.Unmarshal(answer, &has) == nil && has.Code != nil
+}
+
 // judge says what became of a request. Errors of the layers below may quote the
 // address, and with it the token: only their kind is told.
 func (c *client) judge(ctx context.Context, path string, x *exchange, answer []byte, err error, out any) (v error, doubt bool) {
 	if err == nil {
-		err = util.DecodeWithCommonError(answer, path)
+		if err = util.DecodeWithCommonError(answer, path); err == nil && !answered(answer) {
+			err = errNoAnswer
+		}
 	}
 	var common *util.CommonError
 	switch {

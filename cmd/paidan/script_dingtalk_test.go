@@ -3,13 +3,18 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"path"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -364,6 +369,87 @@ func TestNumbersOfChoicesAreRead(t *testing.T) {
 			t.Errorf("%q: %q of %q, called %q", text, choices, ticket, numberedLabels(lines))
 		}
 	}
+}
+
+// TestDingtalkChatSpeaks plays both ends: the program is a hook here that only listens.
+func TestDingtalkChatSpeaks(t *testing.T) {
+	s := &stage{t: t, files: map[string][]byte{"a.png": []byte("png")}}
+	c := newDingtalkChat(s, "", false)
+	var mu sync.Mutex // guards heard
+	var heard []string
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var m struct {
+			Text                    struct{ Content string }
+			Msgtype, OriginalMsgID  string
+			SenderNick              string
+			OriginalProcessQueryKey string
+		}
+		if err := json.NewDecoder(r.Body).Decode(&m); err != nil {
+			t.Error(err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		heard = append(heard, m.SenderNick+":"+m.Text.Content+":"+m.Msgtype+fmt.Sprint(m.OriginalProcessQueryKey != ""))
+	}))
+	defer hook.Close()
+	c.srv.Deliver(hook.URL)
+	post := func(path string, header http.Header, body any) map[string]any {
+		b, err := json.Marshal(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req, err := http.NewRequestWithContext(t.Context(), "POST", c.srv.APIURL()+path, bytes.NewReader(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header = header
+		req.Header.Set("Content-Type", "application/json")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		var out map[string]any
+		if err := json.NewDecoder(resp.Body).Decode(&out); err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	token := post("/v1.0/oauth2/accessToken", http.Header{}, map[string]string{"appKey": dingtalktest.ClientID, "appSecret": c.secret})["accessToken"]
+	for _, title := range []string{"#1 蓝屏了", "#2 黑屏了"} {
+		text, _ := cards.Numbered(cards.Card{Lang: cards.ZH, Title: title, Ticket: "t", Shared: true, Note: title, Actions: []cards.Action{{Act: cards.Act{Verb: tickets.VerbClaim}, Label: "接单"}, {Act: cards.Act{Verb: tickets.VerbAssign}, Label: "指派"}}})
+		param, err := json.Marshal(map[string]string{"title": title, "text": text})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out := post("/v1.0/robot/groupMessages/send", http.Header{"X-Acs-Dingtalk-Access-Token": {fmt.Sprint(token)}}, map[string]string{"robotCode": dingtalktest.ClientID, "openConversationId": c.convs["desk"], "msgKey": "sampleMarkdown", "msgParam": string(param)}); out["processQueryKey"] == nil {
+			t.Fatal(out)
+		}
+	}
+	at := func(who, conv, number string) target { return target{chat: c, who: who, conv: conv, number: number} }
+	for i, err := range []error{
+		c.say(at("wangfang", "east", ""), "打印机坏了", nil),
+		c.say(at("wangfang", "dm", ""), "在吗", nil),
+		c.say(at("wangfang", "east", ""), "", []string{"a.png"}),
+		c.press(at("lisi", "desk", "#2"), "指派", ""),
+		c.press(at("lisi", "desk", "#1"), "接单", ""),
+		c.slash(at("wangfang", "east", ""), "我的"),
+		c.say(at("wangwu", "desk", "#1"), "@派单 解决", nil),
+	} {
+		if err != nil {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+	want := []string{"王芳: 打印机坏了:textfalse", "王芳:在吗:textfalse", "王芳::richTextfalse", "李四: #2 2:textfalse", "李四: #1 1:texttrue", "王芳: 我的:textfalse", "王五: 解决:texttrue"}
+	mu.Lock()
+	defer mu.Unlock()
+	if !slices.Equal(heard, want) {
+		t.Errorf("heard %q, want %q", heard, want)
+	}
+	if err := c.press(at("lisi", "desk", "#1"), "退回", ""); err == nil { // so nothing is sent
+		t.Error("pressed what is not there")
+	}
+	http.DefaultClient.CloseIdleConnections()
 }
 
 // mentions shows ids of people as their names.

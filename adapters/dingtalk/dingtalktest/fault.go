@@ -3,7 +3,6 @@ package dingtalktest
 import (
 	"io"
 	"net/http"
-	"strings"
 	"time"
 )
 
@@ -78,7 +77,7 @@ func (s *Server) fault(method string) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, f := range s.faults {
-		if f.Method != "" && f.Method != method || f.Kind == Undelivered && !strings.HasPrefix(method, "card/instances/") {
+		if f.Method != "" && f.Method != method || f.Kind == Undelivered && method != "card/instances/createAndDeliver" && method != "card/instances/deliver" {
 			continue
 		}
 		if f.Times > 0 {

@@ -225,7 +225,7 @@ func (s *Server) envelope(g *Group, u *User, m, quoted *Message, kind string, co
 		"senderPlatform": "Mac", "senderId": dingID(u.ID), "senderNick": u.Name, "senderStaffId": u.ID, "senderUnionId": u.UnionID, "senderCorpId": s.opt.CorpID,
 		"isAdmin": u.Admin, "chatbotCorpId": s.opt.CorpID, "chatbotUserId": dingID("bot"), "robotCode": s.opt.RobotCode, "isInAtList": true,
 		"sessionWebhook": s.oapi.URL + "/robot/sendBySession?session=" + key, "sessionWebhookExpiredTime": now.Add(sessionLife).UnixMilli(),
-		"msgtype": kind, "openThreadId": g.ID,
+		"msgtype": kind,
 	}
 	at := []object{{"dingtalkId": dingID("bot")}}
 	for _, id := range m.At {
@@ -379,7 +379,7 @@ func (s *Server) pressBody(c *card, m *Message, user string, content object) ([]
 	}
 	return json.Marshal(object{
 		"type": "actionCallback", "outTrackId": c.id, "corpId": s.opt.CorpID, "userId": user, "userIdType": 1, "spaceType": "IM", "spaceId": m.Conv,
-		"extension": "{}", "content": string(inner), "value": string(inner),
+		"extension": "{}", "content": string(inner),
 	})
 }
 

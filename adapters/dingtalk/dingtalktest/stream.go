@@ -201,7 +201,7 @@ func (s *Server) launch(kind, frameType, topic string, more object, data []byte,
 		}
 	}
 	f := &flight{kind: kind, id: s.id("m") + "_" + strconv.Itoa(rand.IntN(1e6)), deadline: deadline, got: make(chan Answer, 1), take: take}
-	head := object{"topic": topic, "messageId": f.id, "contentType": "application/json", "appId": s.opt.ClientID, "connectionId": "c"}
+	head := object{"topic": topic, "messageId": f.id, "contentType": "application/json", "appId": s.opt.ClientID}
 	ms := s.opt.Now().UnixMilli()
 	head["time"] = strconv.FormatInt(ms, 10)
 	if s.variant.NumericTime {

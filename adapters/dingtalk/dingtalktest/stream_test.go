@@ -217,8 +217,17 @@ func TestAnnouncedEndOfAConnection(t *testing.T) {
 	if frames := old.seen(); len(frames) != 1 || frames[0].topic() != "disconnect" {
 		t.Errorf("%+v", frames)
 	}
+	if d.Opened() != 2 {
+		t.Errorf("%d connections so far", d.Opened())
+	}
+	last := d.connect(nil)
+	d.CutFirst(2)
+	if d.Connections() != 1 {
+		t.Errorf("%d connections are left", d.Connections())
+	}
 	d.Cut()
-	if d.Connections() != 0 {
+	<-last.done
+	if d.Connections() != 0 || d.WaitOpened(t.Context(), 3) != nil {
 		t.Error("connections are left")
 	}
 }

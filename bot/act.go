@@ -161,7 +161,7 @@ func (t *turn) intent(ctx context.Context, in Intent, k talk) (Reply, error) {
 		return t.refused(ctx, err, cards.Act{Verb: in.Verb})
 	}
 	asks := in.Form && !(in.Verb == tickets.VerbSolve && t.actor.Me(tk.Requester) && !t.actor.Works(tk.Desk)) // his «解决» says yes
-	if asks && (t.ev.Trigger != "" || t.inline().Form) {
+	if asks && t.canAsk() {
 		return t.form(ctx, cards.Act{Verb: in.Verb, Ticket: id, Arg: in.Key})
 	}
 	c, err := t.command(ctx, in, tk)
@@ -180,7 +180,7 @@ func (t *turn) inline() Inline {
 }
 
 func (t *turn) intentOpen(ctx context.Context, in Intent, k talk) (Reply, error) {
-	if in.Form && (t.ev.Trigger != "" || t.inline().Form) && len(t.ev.Files) == 0 {
+	if in.Form && t.canAsk() && len(t.ev.Files) == 0 {
 		return t.openForm(ctx, k.group.Desk, "", tickets.Open{}, false)
 	}
 	if in.Text == "" && len(t.ev.Files) == 0 {
@@ -500,7 +500,7 @@ func (t *turn) submitOpen(ctx context.Context, act cards.Act) (Reply, error) {
 	v := t.ev.Values
 	o := tickets.Open{
 		Desk: tickets.DeskKey(act.Arg), Title: v[cards.InTitle], Body: v[cards.InText], Type: v[cards.InType],
-		Priority: tickets.Priority(parseNumber(strings.TrimLeft(v[cards.InPriority], "Pp"))), Fields: fieldValues(v),
+		Priority: tickets.Priority(parseNumber(strings.TrimLeft(v[cards.InPriority], "Pp"))), Fields: fieldValues(v), Files: t.files(),
 	}
 	if d, err := t.desk(ctx, o.Desk); err == nil && o.Type == "" && len(d.Types) == 1 {
 		o.Type = d.Types[0].Key
@@ -599,22 +599,22 @@ func (t *turn) filled(ctx context.Context, act cards.Act) (tickets.Command, erro
 		if text == "" {
 			text = reason
 		}
-		return say(text), nil
+		return say(text, t.files()), nil
 	}
 	return nil, tickets.Refuse(tickets.Stale)
 }
 
-// saying are the commands that take one text.
-var saying = map[tickets.Verb]func(string) tickets.Command{
-	tickets.VerbAnswer:   func(s string) tickets.Command { return tickets.Answer{Text: s} },
-	tickets.VerbReply:    func(s string) tickets.Command { return tickets.Reply{Text: s} },
-	tickets.VerbNote:     func(s string) tickets.Command { return tickets.Note{Text: s} },
-	tickets.VerbSay:      func(s string) tickets.Command { return tickets.Say{Text: s} },
-	tickets.VerbReject:   func(s string) tickets.Command { return tickets.Reject{Reason: s} },
-	tickets.VerbReopen:   func(s string) tickets.Command { return tickets.Reopen{Reason: s} },
-	tickets.VerbRelease:  func(s string) tickets.Command { return tickets.Release{Reason: s} },
-	tickets.VerbWithdraw: func(s string) tickets.Command { return tickets.Withdraw{Reason: s} },
-	tickets.VerbClose:    func(s string) tickets.Command { return tickets.Close{Reason: s} },
+// saying are the commands that take one text, and files where they can.
+var saying = map[tickets.Verb]func(string, []tickets.File) tickets.Command{
+	tickets.VerbAnswer:   func(s string, _ []tickets.File) tickets.Command { return tickets.Answer{Text: s} },
+	tickets.VerbReply:    func(s string, f []tickets.File) tickets.Command { return tickets.Reply{Text: s, Files: f} },
+	tickets.VerbNote:     func(s string, f []tickets.File) tickets.Command { return tickets.Note{Text: s, Files: f} },
+	tickets.VerbSay:      func(s string, f []tickets.File) tickets.Command { return tickets.Say{Text: s, Files: f} },
+	tickets.VerbReject:   func(s string, _ []tickets.File) tickets.Command { return tickets.Reject{Reason: s} },
+	tickets.VerbReopen:   func(s string, _ []tickets.File) tickets.Command { return tickets.Reopen{Reason: s} },
+	tickets.VerbRelease:  func(s string, _ []tickets.File) tickets.Command { return tickets.Release{Reason: s} },
+	tickets.VerbWithdraw: func(s string, _ []tickets.File) tickets.Command { return tickets.Withdraw{Reason: s} },
+	tickets.VerbClose:    func(s string, _ []tickets.File) tickets.Command { return tickets.Close{Reason: s} },
 }
 
 // badInput puts a refusal beside the input that it is about, where there is one.
@@ -627,10 +627,30 @@ func (t *turn) badInput(ctx context.Context, err error, act cards.Act) (Reply, e
 	if !errors.As(err, &e) || r.Hint == nil {
 		return r, nil
 	}
-	if in := t.inputOf(e); in != "" {
-		return Reply{Errors: map[string]string{in: r.Hint.Body}}, nil
+	in := t.inputOf(e)
+	if in == "" {
+		return r, nil
 	}
-	return r, nil
+	// As it was filled in, for platforms that show it anew.
+	form, other := t.sameForm(ctx, act)
+	if other != nil {
+		return Reply{}, other
+	}
+	errs := map[string]string{in: r.Hint.Body}
+	if form != nil {
+		*form = cards.WithErrors(cards.WithValues(*form, t.ev.Values), errs)
+	}
+	return Reply{Errors: errs, Form: form}, nil
+}
+
+// sameForm is the form that was submitted, empty; nil where it cannot be had any more.
+func (t *turn) sameForm(ctx context.Context, act cards.Act) (*cards.Card, error) {
+	if act.Verb == tickets.VerbOpen || act.Verb == tickets.VerbOpenFor {
+		r, err := t.openForm(ctx, tickets.DeskKey(act.Arg), t.ev.Values[cards.InType], tickets.Open{}, act.Verb == tickets.VerbOpenFor)
+		return r.Form, err
+	}
+	r, err := t.form(ctx, act)
+	return r.Form, err
 }
 
 // inputOf is the input of the submitted form that a refusal speaks of.

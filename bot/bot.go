@@ -147,6 +147,9 @@ func (b *Bot) one(ctx context.Context, i Install, ev Event) (Reply, error) {
 		}
 	}
 	r, err := t.handle(ctx)
+	if err == nil {
+		r, err = t.ask(ctx, r)
+	}
 	if err != nil {
 		return Reply{}, err
 	}

@@ -97,6 +97,9 @@ func (t *turn) audience(ctx context.Context, id tickets.TicketID) (tickets.Audie
 }
 
 func (t *turn) message(ctx context.Context) (Reply, error) {
+	if r, done, err := t.replied(ctx); done || err != nil {
+		return r, err
+	}
 	k, err := t.place(ctx)
 	if err != nil {
 		return Reply{}, err

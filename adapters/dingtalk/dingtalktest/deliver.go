@@ -58,7 +58,7 @@ func (s *Server) RobotRequest(body []byte, at time.Time) Request {
 }
 
 // EventRequest encrypts and signs an event
-// (https://open.dingtalk.com/document/development/develop-http-mode-push-server).
+// (https://open.dingtalk.com/document/development/develop-stream-mode-push-server).
 func (s *Server) EventRequest(plain []byte, at time.Time) (Request, error) {
 	sealed, err := Encrypt(s.opt.AESKey, s.opt.ClientID, random16(), plain)
 	if err != nil {

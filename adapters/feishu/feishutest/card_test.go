@@ -148,3 +148,23 @@ func TestPings(t *testing.T) {
 		}
 	}
 }
+
+func FuzzCheckCard(f *testing.F) {
+	f.Add(card(form))
+	f.Add(card(button("接单", "tok")))
+	f.Add(`{"schema":"2.0","header":{"title":{},"text_tag_list":[1,{}]},"body":{"elements":[{"tag":"column_set","columns":[null,{"tag":"column","elements":[3]}]}]}}`)
+	f.Fuzz(func(t *testing.T, content string) {
+		says := CheckCard([]byte(content))
+		for _, s := range says {
+			if !strings.HasPrefix(s, "ErrCode: ") {
+				t.Errorf("%q", s)
+			}
+		}
+		Pings("interactive", content)
+		for _, w := range widgets([]byte(content)) {
+			if _, err := w.press("x", ""); err == nil {
+				w.called("x")
+			}
+		}
+	})
+}

@@ -12,12 +12,17 @@ import (
 // What people do. Each act changes the company first, as in Feishu, and then
 // tells the app about it; the answers are returned.
 
-// ids are the ids of a person as events tell them. It needs s.mu.
+// ids are the ids of a person as events tell them; user_id needs a permission of
+// its own. It needs s.mu.
 func (s *Server) ids(user string) object {
+	o := object{"open_id": user, "union_id": "", "user_id": nil}
 	if u := s.users[user]; u != nil {
-		return object{"open_id": u.ID, "union_id": u.UnionID, "user_id": u.UserID}
+		o["union_id"] = u.UnionID
+		if s.scope("contact:user.employee_id:readonly") {
+			o["user_id"] = u.UserID
+		}
 	}
-	return object{"open_id": user, "union_id": "", "user_id": ""}
+	return o
 }
 
 func (s *Server) nameOf(user string) string {

@@ -43,7 +43,7 @@ type Options struct {
 	// minutes, 3: an hour, 4: six hours). nil = no waiting.
 	Wait func(n int)
 	// PingEvery is what a client of the long connection is told; whole seconds,
-	// 0 = 120 s.
+	// at least one, 0 = 120 s.
 	PingEvery time.Duration
 	// ReconnectEvery is how long a client is told to wait before it connects
 	// again; whole seconds, 0 = 120 s. Negative: at once.
@@ -259,6 +259,7 @@ func New(o Options) *Server {
 	if o.ReconnectEvery == 0 {
 		o.ReconnectEvery = 120 * time.Second
 	}
+	o.PingEvery = max(time.Second, o.PingEvery) // a client that is told 0 pings without a pause
 	o.ReconnectEvery = max(0, o.ReconnectEvery)
 	s := &Server{
 		opt: o, users: map[string]*User{}, chats: map[string]*Chat{}, dms: map[string]string{}, messages: map[string]*Message{},

@@ -253,3 +253,18 @@ func TestClientsThatAreRefused(t *testing.T) {
 		t.Errorf("%+v", f)
 	}
 }
+
+func FuzzParseFrame(f *testing.F) {
+	f.Add(Frame{Seq: 1, Headers: []FrameHeader{{"type", "event"}}, Payload: []byte("x")}.Marshal())
+	f.Add([]byte{0x2a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		frame, err := ParseFrame(b)
+		if err != nil {
+			return
+		}
+		again, err := ParseFrame(frame.Marshal())
+		if err != nil || again.Header("type") != frame.Header("type") || !bytes.Equal(again.Payload, frame.Payload) || again.Service != frame.Service {
+			t.Errorf("%x: %+v, then %+v %v", b, frame, again, err)
+		}
+	})
+}

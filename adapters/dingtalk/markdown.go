@@ -1,0 +1,160 @@
+package dingtalk
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"github.com/paidan/paidan/cards"
+)
+
+// Without a template a card is markdown, and its choices have numbers. DingTalk
+// knows headings, quotes, bold and italic text, links, pictures and lists, and
+// documents no way to escape any of them; so what people wrote has full-width
+// look-alikes in place of the signs that could mean something.
+// https://open.dingtalk.com/document/development/robot-message-type
+
+// maxMarkdown keeps a message's parameters below 15,000 bytes, quotes and
+// escapes included.
+// https://open.dingtalk.com/document/development/the-robot-sends-a-group-message
+const maxMarkdown = 11_000
+
+// markdown draws a card. title is what a notification shows.
+func markdown(c cards.Card) (title, text string) {
+	text, _ = cards.Numbered(c)
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	lines = lines[1:] // the heading is drawn here
+	var b strings.Builder
+	head := strings.TrimSpace(c.Tone.Emoji() + " " + escape(line(c.Title, maxTitle)))
+	if c.Title == "" {
+		head = c.Tone.Emoji()
+	}
+	if head != "" {
+		b.WriteString("#### " + head + "\n\n")
+	}
+	if badges := oneLine(strings.Join(c.Badges, " · ")); badges != "" {
+		b.WriteString(escape(cutBytes(badges, 600)) + newline)
+	}
+	last := "" // the choices come last and must not be cut off
+	if n := len(lines); n > 0 && lines[n-1] != "" && lines[n-1][0] != ' ' {
+		last, lines = escape(cutBytes(lines[n-1], 3000)), lines[:n-1]
+	}
+	for i, l := range lines {
+		drawn := drawLine(l)
+		if b.Len()+len(drawn)+len(last)+16 > maxMarkdown {
+			b.WriteString("…" + newline)
+			break
+		}
+		// A quote or a list begins and ends with an empty line, or takes in its neighbours.
+		if i > 0 && kindOf(l) != kindOf(lines[i-1]) {
+			b.WriteString("\n")
+		}
+		b.WriteString(drawn)
+	}
+	if last != "" {
+		b.WriteString("\n" + last)
+	}
+	if text = strings.TrimRight(b.String(), " \n"); text == "" {
+		text = "…"
+	}
+	return escape(summary(c)), text
+}
+
+// newline is what DingTalk takes for the end of a line within a paragraph.
+const newline = "  \n"
+
+// kindOf is how a line of cards.Numbered is drawn: ">" a quote, "-" a list.
+func kindOf(l string) string {
+	if s := strings.TrimPrefix(l, "  "); strings.HasPrefix(s, ">") || strings.HasPrefix(s, "- ") {
+		return s[:1]
+	}
+	return ""
+}
+
+func drawLine(l string) string {
+	s := strings.TrimSpace(l)
+	switch kindOf(l) {
+	case ">":
+		if s = strings.TrimSpace(s[1:]); s == "" {
+			return ">" + newline
+		}
+		return "> " + escape(cutBytes(s, 4000)) + newline
+	case "-":
+		return "- " + escape(cutBytes(strings.TrimSpace(s[1:]), 1200)) + "\n"
+	}
+	return escape(cutBytes(s, 4000)) + newline
+}
+
+// escape takes the meaning out of a text of one line. Web addresses stay as
+// they are, since they show where they lead; nothing else becomes a link.
+func escape(s string) string {
+	var b strings.Builder
+	b.Grow(len(s) + 16)
+	for i := 0; i < len(s); {
+		if n := addressAt(s[i:]); n > 0 && (i == 0 || !wordByte(s[i-1])) {
+			b.WriteString(s[i : i+n])
+			i += n
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(s[i:])
+		i += size
+		if wide, ok := lookAlikes[r]; ok {
+			b.WriteRune(wide)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return atStart(b.String())
+}
+
+// lookAlikes are the full-width forms of signs that mean something in markdown,
+// in a mention or in HTML.
+var lookAlikes = map[rune]rune{
+	'*': '＊', '_': '＿', '`': '｀', '~': '～', '[': '［', ']': '］', '<': '＜', '>': '＞', '@': '＠', '\\': '＼', '&': '＆', '\n': ' ',
+}
+
+// atStart takes the meaning out of the signs that have one at the start of a
+// line only: headings, lists, rules.
+func atStart(s string) string {
+	if s == "" {
+		return s
+	}
+	switch c := s[0]; {
+	case c == '#' && strings.TrimLeft(s, "#") != "" && !digits(strings.TrimLeft(s, "#")[:1]) || strings.TrimLeft(s, "#") == "":
+		n := len(s) - len(strings.TrimLeft(s, "#"))
+		return strings.Repeat("＃", n) + s[n:]
+	case c == '-' || c == '+' || c == '=':
+		wide := map[byte]string{'-': "－", '+': "＋", '=': "＝"}[c]
+		return wide + s[1:]
+	case c >= '0' && c <= '9':
+		if rest := strings.TrimLeft(s, "0123456789"); strings.HasPrefix(rest, ". ") || strings.HasPrefix(rest, ") ") {
+			return s[:len(s)-len(rest)] + map[byte]string{'.': "．", ')': "）"}[rest[0]] + rest[1:]
+		}
+	}
+	return s
+}
+
+func wordByte(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+}
+
+// addressAt is the length of the web address at the start of s, 0 for none. It
+// ends at the first sign that could end or open something in markdown.
+func addressAt(s string) int {
+	n := 0
+	switch {
+	case strings.HasPrefix(s, "https://"):
+		n = len("https://")
+	case strings.HasPrefix(s, "http://"):
+		n = len("http://")
+	default:
+		return 0
+	}
+	at := n
+	for at < len(s) && (wordByte(s[at]) || strings.IndexByte("-._:/?#&=%+,;", s[at]) >= 0) {
+		at++
+	}
+	if at == n {
+		return 0
+	}
+	return at
+}

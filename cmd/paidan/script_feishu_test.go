@@ -205,9 +205,7 @@ type feishuElement struct {
 	Content         string
 	TextSize        string `json:"text_size"`
 	Text            *feishuElement
-	Label           *feishuElement
 	Placeholder     *feishuElement
-	Required        bool
 	Checked         bool
 	FormAction      string `json:"form_action_type"`
 	DefaultValue    string `json:"default_value"`
@@ -224,6 +222,7 @@ type feishuElement struct {
 }
 
 type feishuCard struct {
+	Config struct{ Summary feishuElement }
 	Header struct {
 		Title, Subtitle feishuElement
 		Template        string
@@ -326,13 +325,24 @@ func (e feishuElement) small() bool {
 	return e.TextSize == "notation" || e.Text != nil && e.Text.TextSize == "notation"
 }
 
+// title is the title with the dot that its colour stands for. Two moods are
+// grey: the line for notifications says which.
+func (c feishuCard) title() string {
+	title := c.Header.Title.Content
+	if title == "" {
+		return ""
+	}
+	tone := feishuTones[c.Header.Template]
+	if strings.HasPrefix(c.Config.Summary.Content, cards.Gone.Emoji()) {
+		tone = cards.Gone
+	}
+	return strings.TrimSpace(tone.Emoji() + " " + title)
+}
+
 // read says what a card shows, one line after the other.
 func (c *feishuChat) read(card feishuCard) []string {
 	var out []string
-	if title := card.Header.Title.Content; title != "" {
-		if tone, ok := feishuTones[card.Header.Template]; ok && []rune(title)[0] < 0x2600 {
-			title = tone.Emoji() + " " + title
-		}
+	if title := card.title(); title != "" {
 		out = append(out, title)
 	}
 	var badges []string
@@ -347,61 +357,60 @@ func (c *feishuChat) read(card feishuCard) []string {
 	if len(badges) > 0 {
 		out = append(out, strings.Join(badges, " · "))
 	}
-	var buttons []feishuElement
-	flush := func() {
-		if len(buttons) > 0 {
-			out = append(out, feishuButtons(buttons))
-		}
-		buttons = nil
-	}
-	var walk func(list []feishuElement)
-	walk = func(list []feishuElement) {
-		for _, e := range list {
-			texts, presses := c.leaves(e)
-			switch {
-			case len(texts) == 0:
-				buttons = append(buttons, presses...)
-				continue
-			case e.Tag == "column_set":
-				flush()
-				lines := nonEmptyLines(strings.Join(texts, "  "))
-				if len(presses) > 0 && len(lines) > 0 {
-					lines[len(lines)-1] += " " + feishuButtons(presses)
-				} else if len(texts) > 1 {
-					lines = []string{strings.Join(lines, " / ")}
-				}
-				out = append(out, lines...)
-			case len(e.Elements) > 0:
-				flush()
-				walk(e.Elements)
-			default:
-				flush()
-				lines := nonEmptyLines(texts[0])
-				if e.small() && len(lines) > 0 && len(out) > 1 {
-					lines = []string{"(" + strings.Join(lines, " ") + ")"}
-				}
-				out = append(out, lines...)
-			}
+	for _, e := range card.Body.Elements {
+		switch lines := nonEmptyLines(c.shows(e)); {
+		case e.Tag == "column_set":
+			out = append(out, c.columns(e)...)
+		case e.pressable():
+			out = append(out, feishuButtons([]feishuElement{e}))
+		case e.small() && len(out) > 1:
+			out = append(out, "("+strings.Join(lines, " ")+")")
+		default:
+			out = append(out, lines...)
 		}
 	}
-	walk(card.Body.Elements)
-	flush()
 	return out
 }
 
-// leaves are the texts in an element and what can be pressed there.
-func (c *feishuChat) leaves(e feishuElement) (texts []string, presses []feishuElement) {
-	if e.pressable() {
-		return nil, []feishuElement{e}
+// columns are facts (a small label above a value), a row of a list (a text above
+// small details), or nothing but buttons.
+func (c *feishuChat) columns(set feishuElement) (out []string) {
+	var presses []feishuElement
+	facts := 0
+	for _, col := range set.Columns {
+		if len(col.Elements) == 0 || !col.Elements[0].pressable() {
+			facts++
+		}
 	}
-	if s := c.shows(e); strings.TrimSpace(s) != "" {
-		texts = append(texts, s)
+	for _, col := range set.Columns {
+		var texts []string
+		for _, e := range col.Elements {
+			if e.pressable() {
+				presses = append(presses, e)
+			} else {
+				texts = append(texts, c.shows(e))
+			}
+		}
+		switch {
+		case len(texts) == 0:
+		case len(texts) > 1 && col.Elements[0].small():
+			value := texts[1]
+			if facts > 1 {
+				value = strings.ReplaceAll(value, "\n", " / ")
+			}
+			out = append(out, nonEmptyLines(texts[0]+"  "+value)...)
+		default:
+			out = append(out, nonEmptyLines(strings.Join(texts, "\n"))...)
+		}
 	}
-	for _, inner := range slices.Concat(e.Columns, e.Elements) {
-		t, p := c.leaves(inner)
-		texts, presses = append(texts, t...), append(presses, p...)
+	switch {
+	case len(presses) == 0:
+	case len(presses) == 1 && len(out) > 0:
+		out[len(out)-1] += " " + feishuButtons(presses)
+	default:
+		out = append(out, feishuButtons(presses))
 	}
-	return texts, presses
+	return out
 }
 
 func feishuButtons(list []feishuElement) string {
@@ -451,45 +460,49 @@ func (c *feishuChat) form(who string) ([]string, bool) {
 		return nil, false
 	}
 	title := card.Header.Title.Content
-	out := []string{""}
-	var said []string // it may be the label of what follows
+	var out, said []string // what was said last may be the label of what follows
+	var in *formInput
+	flush := func() {
+		if in != nil {
+			out = append(out, in.line())
+		}
+		out, in, said = append(out, said...), nil, nil
+	}
 	card.each(func(e feishuElement, form bool) {
+		line := c.shows(e)
 		switch {
 		case e.Tag == "button" && e.FormAction == "submit":
 			title += " → " + e.words()
-		case e.Tag == "button", e.Tag == "form", e.Tag == "column", e.Tag == "column_set":
-		case e.asked() == "" || !form && len(e.Behaviors) == 0:
-			if s := c.shows(e); strings.TrimSpace(s) != "" {
-				out, said = append(out, said...), nonEmptyLines(s)
+		case e.Tag == "button" || e.Tag == "form" || e.Tag == "column" || e.Tag == "column_set":
+		case e.Tag == "div" && in != nil && e.small() && strings.HasPrefix(line, "⚠ "):
+			in.Error = strings.TrimPrefix(line, "⚠ ")
+		case e.Tag == "div" && in != nil && e.small():
+			in.Hint = line
+		case e.Tag == "div" || e.Tag == "markdown":
+			flush()
+			said = nonEmptyLines(line)
+		case e.asked() != "":
+			label := strings.Join(said, " ")
+			said = nil
+			flush()
+			if e.Tag == "checker" {
+				label = e.words()
 			}
-		default:
-			in := formInput{Name: e.asked(), Required: e.Required}
-			if e.Label != nil {
-				in.Label = e.Label.Content
-				out, said = append(out, said...), nil
-			} else if len(said) > 0 {
-				in.Label = said[0]
-				if len(said) > 1 {
-					in.Hint = strings.Join(said[1:], " ")
-				}
-				said = nil
-			}
-			in.Label = strings.TrimSpace(strings.TrimSuffix(in.Label, "*"))
-			if in.Hint == "" && e.Placeholder != nil && e.Tag == "input" {
+			in = &formInput{Name: e.asked(), Label: strings.TrimSuffix(label, " *"), Required: strings.HasSuffix(label, " *")}
+			if e.Tag == "input" && e.Placeholder != nil {
 				in.Hint = e.Placeholder.Content
 			}
-			in.Value = e.DefaultValue + e.InitialOption + e.InitialDate + e.InitialDatetime
+			in.Value = e.DefaultValue + e.InitialOption + e.InitialDate + strings.Replace(e.InitialDatetime, " ", "T", 1)
 			if e.Checked {
 				in.Value = "true"
 			}
 			for _, o := range e.Options {
 				in.Options = append(in.Options, o.Text.Content)
 			}
-			out = append(out, in.line())
 		}
 	})
-	out[0] = title
-	return append(out, said...), true
+	flush()
+	return append([]string{title}, out...), true
 }
 
 func (c *feishuChat) fill(who string, change bool, values map[string]string) error {
@@ -510,7 +523,7 @@ func (c *feishuChat) fill(who string, change bool, values map[string]string) err
 			return
 		}
 		if e.InitialOption != s {
-			err = feishuAnswered(c.srv.Select(c.users[who], id, e.words(), s))
+			err = feishuAnswered(c.srv.Select(c.users[who], id, e.Name, s))
 		}
 		delete(values, e.asked())
 	})

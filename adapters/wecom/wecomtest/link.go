@@ -196,6 +196,7 @@ func (s *Server) subscribe(l *link, body object) error {
 	}
 	old := s.link
 	s.link = l
+	s.subscribed++
 	id := s.id("REQ")
 	gone := frame{Cmd: "aibot_event_callback", Headers: headers{id}, Body: object{
 		"msgid": s.id("CAIQ"), "create_time": s.opt.Now().Unix(), "aibotid": s.opt.Robot, "msgtype": "event", "event": object{"eventtype": "disconnected_event"},
@@ -387,6 +388,13 @@ func (s *Server) Connected() bool {
 
 // AwaitRobot waits until the robot has a connection.
 func (s *Server) AwaitRobot(ctx context.Context) error { return s.Await(ctx, s.Connected) }
+
+// Subscriptions says how often the robot has subscribed.
+func (s *Server) Subscriptions() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.subscribed
+}
 
 // Links says how many connections are open, subscribed or not.
 func (s *Server) Links() int {

@@ -222,6 +222,7 @@ type Server struct {
 	vary        []Variant
 	link        *link
 	links       []*link
+	subscribed  int
 	changed     chan struct{} // closed and made anew whenever anything changes
 	closed      bool
 }

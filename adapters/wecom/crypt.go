@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/paidan/paidan/bot"
@@ -89,7 +90,8 @@ func (c *crypt) echo(q url.Values, now time.Time) ([]byte, error) {
 	if !ok {
 		return nil, bot.ErrUnverified
 	}
-	return c.open(q, echo, now)
+	// Some gateways leave its "+" as it is, which then reads as a space; base64 has none.
+	return c.open(q, strings.ReplaceAll(echo, " ", "+"), now)
 }
 
 // authentic checks form, time and signature, cheapest first.

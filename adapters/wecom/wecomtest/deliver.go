@@ -65,12 +65,10 @@ type Request struct {
 	nonce, encrypted string
 }
 
-// seal makes the callback of a message: in XML for the app, in JSON for the robot.
-func (s *Server) seal(surface string, plain []byte, vary []Variant) (Request, error) {
-	keys := s.AppKeys()
-	if surface == OnRobot {
-		keys = s.RobotKeys()
-	}
+// Seal makes the callback of a message without sending it: in XML for the app,
+// in JSON for the robot.
+func (s *Server) Seal(surface string, plain []byte, vary ...Variant) (Request, error) {
+	keys := s.keys(surface)
 	at := s.opt.Now()
 	s.mu.Lock()
 	s.counter++
@@ -121,6 +119,9 @@ func (s *Server) varied() []Variant {
 // saved: the answer must come within a second and be the plain text alone.
 func (s *Server) VerifyURL() Answer { return s.verify(OnApp) }
 
+// VerifyServiceURL does the same for the address of customer service.
+func (s *Server) VerifyServiceURL() Answer { return s.verify(OnService) }
+
 // VerifyRobotURL does the same for the robot's.
 func (s *Server) VerifyRobotURL() Answer { return s.verify(OnRobot) }
 
@@ -128,14 +129,11 @@ func (s *Server) verify(surface string) Answer {
 	s.mu.Lock()
 	s.counter++
 	echo := strconv.FormatInt(5_927_782_489_442_352_000+s.counter, 10)
-	target := s.target
-	if surface == OnRobot {
-		target = s.robotTarget
-	}
+	target := s.targetOf(surface)
 	s.mu.Unlock()
 	a := Answer{Kind: "verify", Attempts: 1}
 	vary := s.varied()
-	r, err := s.seal(surface, []byte(echo), vary)
+	r, err := s.Seal(surface, []byte(echo), vary...)
 	if err != nil {
 		a.Err = err
 		return a
@@ -252,10 +250,7 @@ func (s *Server) repeat(e event, vary []Variant, mayDrop bool) Answer {
 		if lost {
 			s.drop--
 		}
-		target := s.target
-		if e.surface == OnRobot {
-			target = s.robotTarget
-		}
+		target := s.targetOf(e.surface)
 		s.mu.Unlock()
 		switch {
 		case lost:
@@ -278,7 +273,7 @@ func (s *Server) repeat(e event, vary []Variant, mayDrop bool) Answer {
 }
 
 func (s *Server) once(e event, target string, vary []Variant) Answer {
-	r, err := s.seal(e.surface, e.plain, vary)
+	r, err := s.Seal(e.surface, e.plain, vary...)
 	if err != nil {
 		return Answer{Kind: e.kind, Err: err}
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"encoding/xml"
 	"fmt"
 	"io"
 	"net/http"
@@ -132,7 +133,7 @@ func TestForgedDeliveriesAreForged(t *testing.T) {
 	if _, a := b.Say("lisi", "hi"); !a.OK() {
 		t.Errorf("%+v", a)
 	}
-	r, err := b.seal(OnApp, []byte("<xml/>"), []Variant{Stale})
+	r, err := b.Seal(OnApp, []byte("<xml/>"), Stale)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,6 +149,55 @@ func TestForgedDeliveriesAreForged(t *testing.T) {
 		}
 	}
 	t.Error("no echostr had a plus")
+}
+
+func TestServiceWithAnAddressOfItsOwn(t *testing.T) {
+	b := newBench(t, Options{ServiceToken: "ServiceToken03", ServiceAESKey: RobotAESKey})
+	keys := b.keys(OnService)
+	heard := ""
+	own := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var env struct{ Encrypt string }
+		if err := xml.NewDecoder(r.Body).Decode(&env); err != nil {
+			t.Error(err)
+		}
+		plain, err := keys.Decrypt(env.Encrypt)
+		if q := r.URL.Query(); err != nil || keys.Sign(q.Get("timestamp"), q.Get("nonce"), env.Encrypt) != q.Get("msg_signature") {
+			http.Error(w, "forged", http.StatusForbidden)
+			return
+		}
+		heard = string(plain)
+	}))
+	defer own.Close()
+	b.DeliverService(own.URL)
+	if _, a := b.CustomerSays(b.AddCustomer(Customer{}), b.AddAccount("售后"), "hi"); !a.OK() || !strings.Contains(heard, "kf_msg_or_event") || len(b.got) != 0 {
+		t.Errorf("%+v %q", a, heard)
+	}
+}
+
+func TestRequestsOfAPressAreNotSent(t *testing.T) {
+	b := newBench(t, Options{})
+	id, _ := b.send("lisi", "t1")
+	r, err := b.PressRequest("lisi", id, "接单")
+	if err != nil || len(b.got) != 0 {
+		t.Fatal(err, b.got)
+	}
+	if a := b.Post("press", b.target, r); !a.OK() || !strings.Contains(b.last(), "<EventKey><![CDATA[claim]]>") {
+		t.Errorf("%+v %s", a, b.last())
+	}
+	if _, err := b.PressRequest("lisi", id, "打开"); err == nil {
+		t.Error("a link told somebody")
+	}
+	group := b.AddGroup("g", "lisi")
+	b.reply(func(string) string { return `{"msgtype":"template_card","template_card":` + buttons + `}` })
+	if _, a := b.Mention("lisi", group, "x"); !a.OK() {
+		t.Fatal(a.Err)
+	}
+	b.DeliverRobot("")
+	r, err = b.PressRequest("lisi", "t-1", "接单")
+	var f map[string]any
+	if err != nil || json.Unmarshal(r.Body, &f) != nil || f["cmd"] != "aibot_event_callback" {
+		t.Errorf("%v %s", err, r.Body)
+	}
 }
 
 func passive(user, rest string) string {

@@ -424,6 +424,11 @@ func (s *Server) Cut() {
 	}
 }
 
+// frame is what carries a callback over the connection.
+func (e event) frame() frame {
+	return frame{Cmd: e.cmd, Headers: headers{e.req.id}, Body: json.RawMessage(e.plain)}
+}
+
 // overLink sends a callback over the connection. Nobody acknowledges it there:
 // it counts as delivered once the robot reads on, which a ping behind it tells.
 func (s *Server) overLink(e event) Answer {
@@ -442,7 +447,7 @@ func (s *Server) overLink(e event) Answer {
 		return a
 	}
 	start := time.Now()
-	if a.Err = l.send(frame{Cmd: e.cmd, Headers: headers{e.req.id}, Body: json.RawMessage(e.plain)}); a.Err != nil {
+	if a.Err = l.send(e.frame()); a.Err != nil {
 		return a
 	}
 	read := make(chan struct{})

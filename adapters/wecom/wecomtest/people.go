@@ -49,7 +49,7 @@ func (s *Server) SendPicture(user, name string, content []byte) (ref string, a A
 // AppEvent sends any event to the app, for kinds that have no act of their own.
 // more are names of elements and their values, in turn.
 func (s *Server) AppEvent(user, kind string, more ...string) Answer {
-	return s.appEvent(user, kind, nil, pairs(more))
+	return s.deliver(s.appEvent(user, kind, nil, pairs(more)))
 }
 
 func pairs(list []string) []field {
@@ -60,10 +60,10 @@ func pairs(list []string) []field {
 	return out
 }
 
-func (s *Server) appEvent(user, kind string, pressed *Message, more []field) Answer {
+func (s *Server) appEvent(user, kind string, pressed *Message, more []field) event {
 	all := append(s.fromApp(user, "event"), field{"Event", kind})
 	all = append(append(all, more...), field{"AgentID", strconv.Itoa(s.opt.Agent)})
-	return s.deliver(event{surface: OnApp, kind: kind, plain: message(all), reply: func(a *Answer) { s.apply(a, kind, user, pressed) }})
+	return event{surface: OnApp, kind: kind, plain: message(all), reply: func(a *Answer) { s.apply(a, kind, user, pressed) }}
 }
 
 // Enter opens the app.
@@ -215,6 +215,7 @@ type press struct {
 	key      string
 	cardType string
 	open     string // an address, or a question
+	conv     string // where the question is asked
 	selected []selected
 }
 
@@ -265,7 +266,7 @@ func (s *Server) pressed(user, ref, what string) (*Message, press, error) {
 			continue
 		}
 		if n, _ := number(j, "type"); n == 3 {
-			return m, press{kind: "ask", open: text(j, "question")}, nil
+			return m, press{kind: "ask", open: text(j, "question"), conv: m.Conv}, nil
 		}
 		return m, press{kind: "open", open: text(j, "url")}, nil
 	}
@@ -276,28 +277,55 @@ func (s *Server) pressed(user, ref, what string) (*Message, press, error) {
 // or its key. What was chosen before goes with it. A button that leads to a page
 // tells nobody: the answer's Kind is "open" and its Body the address.
 func (s *Server) Press(user, ref, what string) Answer {
-	s.mu.Lock()
-	m, p, err := s.pressed(user, ref, what)
-	if err != nil {
-		s.mu.Unlock()
-		return Answer{Kind: "template_card_event", Err: err}
-	}
-	robot := !strings.HasPrefix(m.Conv, "app")
-	var code string
-	if !robot && (p.kind == "template_card_event" || p.kind == "template_card_menu_event") {
-		code = s.newCode(m.app, s.byID[m.ID])
-	}
-	s.mu.Unlock()
+	e, p, err := s.pressEvent(user, ref, what)
 	switch {
+	case err != nil:
+		return Answer{Kind: "template_card_event", Err: err}
 	case p.kind == "open":
 		return Answer{Kind: p.kind, Status: http.StatusOK, Body: []byte(p.open)}
 	case p.kind == "ask":
-		_, a := s.SayRobot(user, Said{Conv: m.Conv, Text: p.open})
+		_, a := s.SayRobot(user, Said{Conv: p.conv, Text: p.open})
 		return a
-	case robot:
-		return s.pressRobot(user, m, p)
 	}
-	return s.appEvent(user, p.kind, m, pressFields(m, p, code))
+	return s.deliver(e)
+}
+
+// PressRequest is what Press would send, but not sent: the callback, or where the
+// robot is reached over its connection the frame, as the Body.
+func (s *Server) PressRequest(user, ref, what string) (Request, error) {
+	e, p, err := s.pressEvent(user, ref, what)
+	switch {
+	case err != nil:
+		return Request{}, err
+	case p.kind == "open" || p.kind == "ask":
+		return Request{}, fmt.Errorf("pressing %q tells nobody", what)
+	}
+	s.mu.Lock()
+	target := s.robotTarget
+	s.mu.Unlock()
+	if e.surface == OnRobot && target == "" {
+		b, err := json.Marshal(e.frame())
+		return Request{Body: b}, err
+	}
+	return s.Seal(e.surface, e.plain)
+}
+
+// pressEvent is what a press tells, if it tells anything.
+func (s *Server) pressEvent(user, ref, what string) (event, press, error) {
+	s.mu.Lock()
+	m, p, err := s.pressed(user, ref, what)
+	if err != nil || p.kind == "open" || p.kind == "ask" {
+		s.mu.Unlock()
+		return event{}, p, err
+	}
+	if !strings.HasPrefix(m.Conv, "app") {
+		s.mu.Unlock()
+		e, err := s.robotPress(user, m, p)
+		return e, p, err
+	}
+	code := s.newCode(m.app, s.byID[m.ID])
+	s.mu.Unlock()
+	return s.appEvent(user, p.kind, m, pressFields(m, p, code)), p, nil
 }
 
 func pressFields(m *Message, p press, code string) []field {

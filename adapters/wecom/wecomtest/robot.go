@@ -89,7 +89,7 @@ func (s *Server) SayRobot(user string, said Said) (ref string, a Answer) {
 	if err != nil {
 		return m.Ref(), Answer{Kind: "text", Err: err}
 	}
-	return m.Ref(), s.callRobot("aibot_msg_callback", body, r, false)
+	return m.Ref(), s.callRobot("aibot_msg_callback", body, r)
 }
 
 // newRequest needs s.mu.
@@ -180,7 +180,7 @@ func (s *Server) EnterRobot(user string) Answer {
 	delete(body, "response_url")
 	r := s.newRequest("enter_chat", user, RobotChat(user))
 	s.mu.Unlock()
-	return s.callRobot("aibot_event_callback", body, r, false)
+	return s.callRobot("aibot_event_callback", body, r)
 }
 
 // Feedback rates an answer of the robot: 1 accurate, 2 inaccurate, 3 neither any more.
@@ -190,18 +190,18 @@ func (s *Server) Feedback(user, conv, id string, kind int, words string) Answer 
 	delete(body, "response_url")
 	r := s.newRequest("feedback_event", user, conv)
 	s.mu.Unlock()
-	return s.callRobot("aibot_event_callback", body, r, false)
+	return s.callRobot("aibot_event_callback", body, r)
 }
 
-// pressRobot tells the robot of a press, once and never again.
-func (s *Server) pressRobot(user string, m *Message, p press) Answer {
+// robotPress is what the robot is told of a press, once and never again.
+func (s *Server) robotPress(user string, m *Message, p press) (event, error) {
 	s.mu.Lock()
 	s.chat(m.Conv).talked = true
 	body := s.robotEvent(user, m.Conv, "template_card_event", pressObject(m, p))
 	r := s.newRequest("template_card_event", user, m.Conv)
 	r.pressed = m
 	s.mu.Unlock()
-	return s.callRobot("aibot_event_callback", body, r, true)
+	return s.robotCall("aibot_event_callback", body, r, true)
 }
 
 func pressObject(m *Message, p press) object {
@@ -217,16 +217,24 @@ func pressObject(m *Message, p press) object {
 }
 
 // callRobot sends a callback to the robot, on whichever way it is reached.
-func (s *Server) callRobot(cmd string, body object, r *request, once bool) Answer {
+func (s *Server) callRobot(cmd string, body object, r *request) Answer {
+	e, err := s.robotCall(cmd, body, r, false)
+	if err != nil {
+		return Answer{Kind: r.kind, Err: err}
+	}
+	return s.deliver(e)
+}
+
+func (s *Server) robotCall(cmd string, body object, r *request, once bool) (event, error) {
 	plain, err := json.Marshal(body)
 	kind, _ := body["msgtype"].(string)
 	if r.kind != "message" {
 		kind = r.kind
 	}
 	if err != nil {
-		return Answer{Kind: kind, Err: err}
+		return event{}, err
 	}
-	return s.deliver(event{surface: OnRobot, kind: kind, plain: plain, once: once, req: r, cmd: cmd, reply: func(a *Answer) {
+	return event{surface: OnRobot, kind: kind, plain: plain, once: once, req: r, cmd: cmd, reply: func(a *Answer) {
 		var reply object
 		if err := json.Unmarshal(a.Plain, &reply); err != nil {
 			a.Err = fmt.Errorf("the reply is no JSON: %w", err)
@@ -242,7 +250,7 @@ func (s *Server) callRobot(cmd string, body object, r *request, once bool) Answe
 		if a.Err = err; poll {
 			s.work.Go(func() { s.poll(r, m) })
 		}
-	}})
+	}}, nil
 }
 
 // robotReply shows what the robot answers. It needs s.mu.

@@ -37,13 +37,15 @@ type Options struct {
 	RobotSecret string
 	RobotToken  string
 	RobotAESKey string
-	NoCallback  bool          // the app has no callback address: it may send no card that calls back
-	Sensitive   bool          // user/get tells e-mail address and mobile number, as it does to apps made before June 2022
-	RateLimits  bool          // 30 messages a minute and member, 30 a minute and 1000 an hour a robot's chat, 20 a minute a webhook
-	TokenLife   time.Duration // 0 = 2 h
-	Deadline    time.Duration // for the answer to a callback; 0 = 5 s
-	Refresh     time.Duration // between two polls of a stream that is not finished; 0 = 200 ms
-	ExpiredCode int           // errcode for a response_code that is unknown or too old, which is not documented; 0 = 40058
+	// ServiceToken and ServiceAESKey are for DeliverService.
+	ServiceToken, ServiceAESKey string
+	NoCallback                  bool          // the app has no callback address: it may send no card that calls back
+	Sensitive                   bool          // user/get tells e-mail address and mobile number, as it does to apps made before June 2022
+	RateLimits                  bool          // 30 messages a minute and member, 30 a minute and 1000 an hour a robot's chat, 20 a minute a webhook
+	TokenLife                   time.Duration // 0 = 2 h
+	Deadline                    time.Duration // for the answer to a callback; 0 = 5 s
+	Refresh                     time.Duration // between two polls of a stream that is not finished; 0 = 200 ms
+	ExpiredCode                 int           // errcode for a response_code that is unknown or too old, which is not documented; 0 = 40058
 	// Wait is called before the n-th repetition of a callback. nil = no waiting.
 	Wait func(n int)
 }
@@ -180,51 +182,52 @@ type Server struct {
 	stop     context.CancelFunc
 	work     sync.WaitGroup // streams that are polled
 
-	mu          sync.Mutex // guards all below
-	apps        map[int]*app
-	tokens      map[string]*token
-	users       map[string]*User
-	order       []string // ids of users as they were added
-	departments []*department
-	groups      map[string]*Group
-	hooks       map[string]*hook
-	chats       map[string]*chat
-	byID        map[string][]*Message
-	byTask      map[string][]*Message
-	tasks       map[string]bool // task ids that were used, by app
-	codes       map[string]*code
-	responses   map[string]*response
-	files       map[string]*File
-	recent      map[string]time.Time // requests that must not be repeated, until
-	minute      map[string][]time.Time
-	dropped     int
-	menu        json.RawMessage
-	logins      map[string]*login
-	tickets     map[string]string
-	visitor     string
-	service     service
-	requests    map[string]*request // req_id → what came with it
-	uploads     map[string]*upload
-	open        map[string]int // streams that are polled, by person
-	wrong       []time.Time
-	trusted     []string
-	arrivals    []Arrival
-	onArrival   func(Arrival)
-	calls       map[string]int
-	faults      []*Fault
-	counter     int64
-	target      string
-	robotTarget string
-	drop        int
-	double      int
-	hold        int
-	held        []func()
-	vary        []Variant
-	link        *link
-	links       []*link
-	subscribed  int
-	changed     chan struct{} // closed and made anew whenever anything changes
-	closed      bool
+	mu            sync.Mutex // guards all below
+	apps          map[int]*app
+	tokens        map[string]*token
+	users         map[string]*User
+	order         []string // ids of users as they were added
+	departments   []*department
+	groups        map[string]*Group
+	hooks         map[string]*hook
+	chats         map[string]*chat
+	byID          map[string][]*Message
+	byTask        map[string][]*Message
+	tasks         map[string]bool // task ids that were used, by app
+	codes         map[string]*code
+	responses     map[string]*response
+	files         map[string]*File
+	recent        map[string]time.Time // requests that must not be repeated, until
+	minute        map[string][]time.Time
+	dropped       int
+	menu          json.RawMessage
+	logins        map[string]*login
+	tickets       map[string]string
+	visitor       string
+	service       service
+	requests      map[string]*request // req_id → what came with it
+	uploads       map[string]*upload
+	open          map[string]int // streams that are polled, by person
+	wrong         []time.Time
+	trusted       []string
+	arrivals      []Arrival
+	onArrival     func(Arrival)
+	calls         map[string]int
+	faults        []*Fault
+	counter       int64
+	target        string
+	robotTarget   string
+	serviceTarget string
+	drop          int
+	double        int
+	hold          int
+	held          []func()
+	vary          []Variant
+	link          *link
+	links         []*link
+	subscribed    int
+	changed       chan struct{} // closed and made anew whenever anything changes
+	closed        bool
 }
 
 // New starts a server. Close it.
@@ -331,6 +334,33 @@ func (s *Server) DeliverRobot(target string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.robotTarget = target
+}
+
+// DeliverService says where the events of customer service go when they have an
+// address, Token and AESKey of their own. "" = to the app's.
+func (s *Server) DeliverService(target string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.serviceTarget = target
+}
+
+// OnService names the callbacks of customer service where they have an address
+// of their own.
+const OnService = "service"
+
+func (s *Server) keys(surface string) Keys {
+	switch surface {
+	case OnRobot:
+		return s.RobotKeys()
+	case OnService:
+		return Keys{Token: s.opt.ServiceToken, AESKey: s.opt.ServiceAESKey, Receiver: s.opt.Corp}
+	}
+	return s.AppKeys()
+}
+
+// targetOf needs s.mu.
+func (s *Server) targetOf(surface string) string {
+	return map[string]string{OnApp: s.target, OnRobot: s.robotTarget, OnService: s.serviceTarget}[surface]
 }
 
 // AddApp makes another app of the corp.

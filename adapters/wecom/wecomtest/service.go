@@ -171,8 +171,12 @@ func (s *Server) nudge(account string) Answer {
 	token := s.id("ENC")
 	s.service.nudges[token] = s.opt.Now().Add(10 * time.Minute)
 	fields := []field{{"ToUserName", s.opt.Corp}, {"CreateTime", strconv.FormatInt(s.opt.Now().Unix(), 10)}, {"MsgType", "event"}, {"Event", "kf_msg_or_event"}, {"Token", token}, {"OpenKfId", account}}
+	surface := OnApp
+	if s.serviceTarget != "" {
+		surface = OnService
+	}
 	s.mu.Unlock()
-	return s.deliver(event{surface: OnApp, kind: "kf_msg_or_event", plain: message(fields), reply: func(a *Answer) { s.apply(a, "kf_msg_or_event", "", nil) }})
+	return s.deliver(event{surface: surface, kind: "kf_msg_or_event", plain: message(fields), reply: func(a *Answer) { s.apply(a, "kf_msg_or_event", "", nil) }})
 }
 
 // account needs s.mu.

@@ -69,8 +69,7 @@ func (c *feishuChat) configure(conf string) string {
 		pairs = append(pairs, from+"g-"+alias, "feishu/default/"+chat)
 	}
 	conf = strings.NewReplacer(pairs...).Replace(conf)
-	// Feishu has no 🎫: an install says what stands for it.
-	return conf + fmt.Sprintf("\nfeishu:\n  default:\n    app_id: %s\n    app_secret: %s\n    encrypt_key: %s\n    verification_token: %s\n    api_url: %s\n    emoji: {Pin: ticket}\n",
+	return conf + fmt.Sprintf("\nfeishu:\n  default:\n    app_id: %s\n    app_secret: %s\n    encrypt_key: %s\n    verification_token: %s\n    api_url: %s\n",
 		feishutest.AppID, feishutest.AppSecret, c.key, feishutest.VerificationToken, c.srv.APIURL())
 }
 
@@ -222,7 +221,6 @@ type feishuElement struct {
 }
 
 type feishuCard struct {
-	Config struct{ Summary feishuElement }
 	Header struct {
 		Title, Subtitle feishuElement
 		Template        string
@@ -325,18 +323,13 @@ func (e feishuElement) small() bool {
 	return e.TextSize == "notation" || e.Text != nil && e.Text.TextSize == "notation"
 }
 
-// title is the title with the dot that its colour stands for. Two moods are
-// grey: the line for notifications says which.
+// title is the title with the dot that its colour stands for; what is paused and
+// what is closed are both grey.
 func (c feishuCard) title() string {
-	title := c.Header.Title.Content
-	if title == "" {
+	if c.Header.Title.Content == "" {
 		return ""
 	}
-	tone := feishuTones[c.Header.Template]
-	if strings.HasPrefix(c.Config.Summary.Content, cards.Gone.Emoji()) {
-		tone = cards.Gone
-	}
-	return strings.TrimSpace(tone.Emoji() + " " + title)
+	return strings.TrimSpace(feishuTones[c.Header.Template].Emoji() + " " + c.Header.Title.Content)
 }
 
 // read says what a card shows, one line after the other.
@@ -573,8 +566,12 @@ func (c *feishuChat) say(a target, text string, names []string) error {
 	return feishuAnswered(answers...)
 }
 
-// slash says it to the bot: there are no slash commands.
+// slash says it to the bot, for there are no slash commands. What a command
+// without words does, an entry of the bot's menu does.
 func (c *feishuChat) slash(a target, text string) error {
+	if text == "" {
+		return feishuAnswered(c.srv.Menu(c.users[a.who], "open")...)
+	}
 	_, answers := c.srv.Mention(c.users[a.who], c.chat(a), "", c.typed(text))
 	return feishuAnswered(answers...)
 }

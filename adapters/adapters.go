@@ -5,14 +5,20 @@ package adapters
 import (
 	"fmt"
 
+	"github.com/paidan/paidan/adapters/dingtalk"
+	"github.com/paidan/paidan/adapters/feishu"
 	"github.com/paidan/paidan/adapters/playground"
 	"github.com/paidan/paidan/adapters/slack"
+	"github.com/paidan/paidan/adapters/wecom"
 	"github.com/paidan/paidan/bot"
 )
 
 // Installs is what is configured, by platform and name of the install.
 type Installs struct {
 	Slack      map[string]slack.Config
+	Feishu     map[string]feishu.Config
+	DingTalk   map[string]dingtalk.Config
+	WeCom      map[string]wecom.Config
 	Playground map[string]playground.Config
 }
 
@@ -24,6 +30,24 @@ func Build(in Installs, deps func(bot.Install) bot.Deps) (map[bot.Install]bot.Ad
 	if err := add(out, "slack", in.Slack, func(name string, c slack.Config) (bot.Adapter, error) {
 		c.Name = name
 		return slack.New(c, need("slack", name))
+	}); err != nil {
+		return nil, err
+	}
+	if err := add(out, "feishu", in.Feishu, func(name string, c feishu.Config) (bot.Adapter, error) {
+		c.Name = name
+		return feishu.New(c, need("feishu", name))
+	}); err != nil {
+		return nil, err
+	}
+	if err := add(out, "dingtalk", in.DingTalk, func(name string, c dingtalk.Config) (bot.Adapter, error) {
+		c.Name = name
+		return dingtalk.New(c, need("dingtalk", name))
+	}); err != nil {
+		return nil, err
+	}
+	if err := add(out, "wecom", in.WeCom, func(name string, c wecom.Config) (bot.Adapter, error) {
+		c.Name = name
+		return wecom.New(c, need("wecom", name))
 	}); err != nil {
 		return nil, err
 	}

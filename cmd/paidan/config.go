@@ -83,6 +83,13 @@ type DingTalkInstall struct {
 	RobotCode        string `yaml:"robot_code"`
 	CardTemplateID   string `yaml:"card_template_id"`
 	Mode             string `yaml:"mode"`
+	EventToken       Secret `yaml:"event_token"` // http mode, as are the next two
+	EventTokenFile   string `yaml:"event_token_file"`
+	EventAESKey      Secret `yaml:"event_aes_key"`
+	EventAESKeyFile  string `yaml:"event_aes_key_file"`
+	CardSecret       Secret `yaml:"card_secret"`
+	CardSecretFile   string `yaml:"card_secret_file"`
+	Quota            int64  `yaml:"quota"` // calls a month that the edition allows; 0 = 5000
 	APIURL           string `yaml:"api_url"`
 	OAPIURL          string `yaml:"oapi_url"`
 }
@@ -99,6 +106,17 @@ type WeComInstall struct {
 	EncodingAESKeyFile string     `yaml:"encoding_aes_key_file"`
 	APIURL             string     `yaml:"api_url"`
 	Robot              WeComRobot `yaml:"robot"`
+	KF                 WeComKF    `yaml:"kf"`
+}
+
+// WeComKF is 微信客服 of a WeComInstall.
+type WeComKF struct {
+	Secret             Secret `yaml:"secret"` // empty = the app's
+	SecretFile         string `yaml:"secret_file"`
+	Token              Secret `yaml:"token"` // empty = events come to the app's address
+	TokenFile          string `yaml:"token_file"`
+	EncodingAESKey     Secret `yaml:"encoding_aes_key"`
+	EncodingAESKeyFile string `yaml:"encoding_aes_key_file"`
 }
 
 // WeComRobot is the smart robot of a WeComInstall.

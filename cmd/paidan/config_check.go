@@ -222,14 +222,7 @@ func (c Config) checkInstalls(f *Faults) {
 		}
 		c.Slack[name].check(f, key)
 	}
-	for _, p := range []struct {
-		name string
-		n    int
-	}{{"feishu", len(c.Feishu)}, {"dingtalk", len(c.DingTalk)}, {"wecom", len(c.WeCom)}} {
-		if p.n > 0 {
-			f.add(p.name, "is not in this version yet; take the section (or its PAIDAN_%s_… variables) out", strings.ToUpper(p.name))
-		}
-	}
+	c.checkAdapters(f)
 }
 
 func (s SlackInstall) check(f *Faults, key string) {
@@ -365,9 +358,9 @@ func (c Config) checkRef(f *Faults, key string, r Ref, what string) {
 		return
 	}
 	switch platform {
-	case "slack":
-		if _, ok := c.Slack[install]; !ok {
-			f.add(key, "%s names an install that is not configured; right would be %s", r, c.known("slack", slices.Sorted(maps.Keys(c.Slack))))
+	case "slack", "feishu", "dingtalk", "wecom":
+		if !slices.Contains(c.names(platform), install) {
+			f.add(key, "%s names an install that is not configured; right would be %s", r, c.known(platform, c.names(platform)))
 		}
 	case "playground":
 		if !c.PlaygroundOn() {
@@ -375,10 +368,8 @@ func (c Config) checkRef(f *Faults, key string, r Ref, what string) {
 		} else if install != "default" {
 			f.add(key, "%s names an install that is not configured; right would be playground/default/…", r)
 		}
-	case "feishu", "dingtalk", "wecom":
-		f.add(key, "%s: %s is not in this version yet; take the entry out", r, platform)
 	default:
-		f.add(key, "%s names no platform; right would be slack/… or playground/…", r)
+		f.add(key, "%s names no platform; right would be slack/…, feishu/…, dingtalk/…, wecom/… or playground/…", r)
 	}
 }
 

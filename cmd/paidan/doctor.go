@@ -224,7 +224,7 @@ func (d *checkup) deadLetters(ctx context.Context, outbox *tickets.Outbox, count
 
 func (d *checkup) platforms(ctx context.Context) {
 	client := httpx.New(httpx.Options{Timeout: 10 * time.Second, AllowHosts: d.conf.localAPIs(), MaxBody: -1})
-	installs, err := adapters.Build(adapters.Installs{Slack: d.conf.slackInstalls()}, func(bot.Install) bot.Deps {
+	installs, err := adapters.Build(d.conf.installs(), func(bot.Install) bot.Deps {
 		return bot.Deps{HTTP: client, Log: slog.New(slog.DiscardHandler), Now: time.Now}
 	})
 	if err != nil {

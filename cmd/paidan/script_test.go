@@ -314,13 +314,18 @@ var cast = []struct{ id, name, locale string }{
 }
 
 // everyPlatform is where a script plays that says "platform all".
-var everyPlatform = []string{"playground", "slack"}
+var everyPlatform = []string{"playground", "slack", "feishu", "dingtalk", "dingtalk-text", "wecom"}
 
 // newChat makes a platform; prefix is what its conversations begin with where
 // there are several.
 var newChat = map[string]func(s *stage, prefix string) chat{
 	"playground": func(s *stage, prefix string) chat { return &playgroundChat{stage: s} },
 	"slack":      func(s *stage, prefix string) chat { return newSlackChat(s, prefix) },
+	"feishu":     func(s *stage, prefix string) chat { return newFeishuChat(s, prefix) },
+	"dingtalk":   func(s *stage, prefix string) chat { return newDingtalkChat(s, prefix, true) },
+	"wecom":      func(s *stage, prefix string) chat { return newWecomChat(s, prefix) },
+	// DingTalk without a card template: everything is text with numbers.
+	"dingtalk-text": func(s *stage, prefix string) chat { return newDingtalkChat(s, prefix, false) },
 }
 
 // rooms are the groups of every script, with who is in them.

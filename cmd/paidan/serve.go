@@ -22,7 +22,6 @@ import (
 
 	"github.com/paidan/paidan/adapters"
 	"github.com/paidan/paidan/adapters/playground"
-	"github.com/paidan/paidan/adapters/slack"
 	"github.com/paidan/paidan/bot"
 	"github.com/paidan/paidan/cards"
 	"github.com/paidan/paidan/internal/clock"
@@ -91,7 +90,7 @@ func (p *program) serve(ctx context.Context) (err error) {
 		return fmt.Errorf("configure: %w", err)
 	}
 
-	in := adapters.Installs{Slack: conf.slackInstalls()}
+	in := conf.installs()
 	if conf.PlaygroundOn() {
 		if err := restoreClock(ctx, svc, clk); err != nil {
 			return err
@@ -161,7 +160,7 @@ func (p *program) serve(ctx context.Context) (err error) {
 	group.Go(func() error { return b.Tend(running) })
 	streaming, stopStreams := context.WithCancel(running)
 	for i, a := range installs {
-		if s, ok := a.(bot.Streamer); ok && streams(conf, i) {
+		if s, ok := a.(bot.Streamer); ok && conf.streams(i) {
 			group.Go(func() error {
 				err := s.Stream(streaming, func(ctx context.Context, w http.ResponseWriter, r bot.Raw) error {
 					return gateway.Frame(ctx, i, w, r)
@@ -316,34 +315,6 @@ func (c Config) Setup() tickets.Setup {
 		s.People = append(s.People, tickets.PersonSetup{Name: p.Name, Email: p.Email, Phone: p.Phone, Accounts: accounts(p.Accounts)})
 	}
 	return s
-}
-
-func (c Config) slackInstalls() map[string]slack.Config {
-	out := map[string]slack.Config{}
-	for name, s := range c.Slack {
-		out[name] = slack.Config{
-			Name: name, BotToken: s.BotToken.Reveal(), SigningSecret: s.SigningSecret.Reveal(), AppToken: s.AppToken.Reveal(), APIURL: s.APIURL,
-		}
-	}
-	return out
-}
-
-// localAPIs are platforms that the operator has put on this machine by name: an
-// emulator, or a proxy. Nothing else on a private address is ever called.
-func (c Config) localAPIs() []string {
-	var out []string
-	for _, s := range c.Slack {
-		if u, err := url.Parse(s.APIURL); err == nil && loopbackHost(u.Hostname()) {
-			out = append(out, u.Host)
-		}
-	}
-	return out
-}
-
-// streams reports whether an install receives over a connection of its own.
-func streams(c Config, i bot.Install) bool {
-	s, ok := c.Slack[i.Name]
-	return i.Platform != "slack" || ok && s.AppToken != ""
 }
 
 func prepare(ctx context.Context, p bot.Preparer) error {

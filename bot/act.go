@@ -485,6 +485,9 @@ func (t *turn) submit(ctx context.Context) (Reply, error) {
 	if act.Verb == tickets.VerbOpen || act.Verb == tickets.VerbOpenFor {
 		return t.submitOpen(ctx, act)
 	}
+	if err := t.who(ctx); err != nil { // another ticket must be one that he may see
+		return Reply{}, err
+	}
 	c, err := t.filled(ctx, act)
 	if err != nil {
 		return t.badInput(ctx, err, act)

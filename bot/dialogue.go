@@ -25,14 +25,16 @@ import (
 
 const (
 	dialogueFor = 15 * time.Minute // after the last answer
+	lapsedFor   = 2 * time.Hour    // for which somebody who answers too late is told so
 	cameKept    = 20               // messages that are remembered as answers
 	peopleAsked = 9                // people offered by number
 )
 
 // dialogue is a form that somebody is being asked.
 type dialogue struct {
-	ID    string   // of the event that began it
-	Step  int      // rises with every answer
+	ID    string // of the event that began it
+	Step  int    // rises with every answer
+	Until time.Time
 	Over  bool     `json:",omitempty"` // has ended; Came still tells what was an answer
 	Came  []string `json:",omitempty"` // ids of the messages that were answers
 	Lang  cards.Lang
@@ -82,7 +84,7 @@ func (t *turn) ask(ctx context.Context, r Reply) (Reply, error) {
 		return Reply{}, err
 	}
 	d := &dialogue{
-		ID: t.once(), Lang: form.Lang, Title: form.Title, Intro: form.Body, Token: token, Inputs: form.Form.Inputs,
+		ID: t.once(), Until: t.b.now().Add(dialogueFor), Lang: form.Lang, Title: form.Title, Intro: form.Body, Token: token, Inputs: form.Form.Inputs,
 		Values: map[string]string{}, Given: map[string]bool{}, Names: map[string]string{}, Wrong: map[string]string{},
 		Conv: t.ev.Conv, Private: t.ev.Private, Thread: t.ev.Thread, Files: t.ev.Files,
 	}
@@ -94,7 +96,7 @@ func (t *turn) ask(ctx context.Context, r Reply) (Reply, error) {
 		return Reply{}, err
 	}
 	began := false
-	err = t.b.change(ctx, "dialogue", t.ev.User.String(), dialogueFor, func(old string) (string, error) {
+	err = t.b.change(ctx, "dialogue", t.ev.User.String(), lapsedFor, func(old string) (string, error) {
 		was, err := readDialogue(old)
 		if err != nil {
 			return "", err
@@ -186,10 +188,18 @@ func (t *turn) replied(ctx context.Context) (Reply, bool, error) {
 			return Reply{}, false, nil
 		case slices.Contains(d.Came, t.ev.ID):
 			return Reply{}, true, nil // delivered again
-		case d.Over, t.orderAside(d):
+		case d.Over:
+			return Reply{}, cancels.MatchString(fold(t.ev.Text)), nil // there is nothing more to be cancelled
+		case t.orderAside():
 			return Reply{}, false, nil
 		}
-		r, err := t.goOnWith(ctx, d)
+		var r Reply
+		mine := true
+		if t.b.now().Before(d.Until) {
+			r, err = t.goOnWith(ctx, d)
+		} else {
+			r, mine = t.tooLate(d)
+		}
 		if err != nil {
 			return Reply{}, true, err
 		}
@@ -197,8 +207,8 @@ func (t *turn) replied(ctx context.Context) (Reply, bool, error) {
 		if err != nil {
 			return Reply{}, true, err
 		}
-		if done, err := shelf.Swap(ctx, name, old, doc, dialogueFor); err != nil || done {
-			return r, true, err
+		if done, err := shelf.Swap(ctx, name, old, doc, lapsedFor); err != nil || done {
+			return r, mine, err
 		}
 	}
 	return Reply{}, true, fmt.Errorf("dialogue: %w", errBusy)
@@ -209,7 +219,7 @@ var reBareNumber = regexp.MustCompile(`^[ ]*#?[ ]?\d+[ ]*$`)
 
 // orderAside reports whether a message is an order about a ticket that it names,
 // and no answer.
-func (t *turn) orderAside(d *dialogue) bool {
+func (t *turn) orderAside() bool {
 	in := Parse(t.ev.Text, t.ev.Mentions, t.b.now(), t.b.zone)
 	switch in.Verb {
 	case VerbNone, VerbUnknown, VerbPick:
@@ -218,10 +228,26 @@ func (t *turn) orderAside(d *dialogue) bool {
 	return in.Number != 0 && !reBareNumber.MatchString(fold(t.ev.Text))
 }
 
+// tooLate ends a dialogue whose time has run out. Who only said yes, no or a
+// number is told so; all else is taken for what it says.
+func (t *turn) tooLate(d *dialogue) (Reply, bool) {
+	w := fold(t.ev.Text)
+	_, number := readPick(w)
+	said := number || cancels.MatchString(w) || finish.MatchString(w)
+	c := cards.Lapsed(d.Title, d.Lang)
+	d.end()
+	if !said {
+		return Reply{}, false
+	}
+	d.Came = append(d.Came, t.ev.ID)
+	return Reply{Hint: &c}, true
+}
+
 // goOnWith takes one answer and says what comes next. It may submit the form,
 // which is done once for a step, however often it is tried.
 func (t *turn) goOnWith(ctx context.Context, d *dialogue) (Reply, error) {
 	d.Step++
+	d.Until = t.b.now().Add(dialogueFor)
 	d.Came = append(d.Came, t.ev.ID)
 	d.Came = d.Came[max(0, len(d.Came)-cameKept):]
 	d.Files = append(d.Files, t.ev.Files...)
@@ -295,7 +321,7 @@ func (t *turn) submitted(ctx context.Context, d *dialogue, heard bool) (Reply, b
 	case r.Hint == nil && act.Verb == tickets.VerbOpen && sub.origin().Lane == t.lane():
 		r.Toast = "" // the receipt comes to this very chat
 	case r.Empty():
-		r.Toast = cards.DoneLine(d.Title, d.Lang)
+		r.Toast = cards.Submitted(d.Title, d.Lang)
 	}
 	d.end()
 	return r, true, nil
@@ -380,7 +406,7 @@ func (d *dialogue) next() (string, bool) {
 		return d.Want, true
 	}
 	rest := d.rest()
-	if len(rest) == 1 && !d.Given[rest[0].Name] && !d.Ready && !inWords(rest[0]) {
+	if len(rest) == 1 && !d.Given[rest[0].Name] && !d.Ready && !inWords(rest[0]) && (rest[0].Required || rest[0].Value == "") {
 		return rest[0].Name, true
 	}
 	open := slices.ContainsFunc(rest, func(in cards.Input) bool { return !d.Given[in.Name] })
@@ -414,6 +440,7 @@ func (t *turn) questionAfter(ctx context.Context, d *dialogue, why string, files
 		return t.questionRest(d, q), nil
 	}
 	q.Input = *in
+	q.Input.Required = in.Required || d.needed(*in)
 	if d.Wrong[in.Name] != "" {
 		q.Wrong = d.Wrong[in.Name]
 	}
@@ -433,7 +460,7 @@ func (t *turn) questionRest(d *dialogue, q cards.Question) cards.Card {
 	var given []cards.Fact
 	for _, in := range d.Inputs {
 		if d.needed(in) && d.Values[in.Name] != "" {
-			given = append(given, cards.Fact{Label: in.Label, Value: d.reads(in)})
+			given = append(given, cards.Fact{Label: cards.AskedAs(in), Value: d.reads(in)})
 		}
 	}
 	var items []cards.Item
@@ -504,6 +531,14 @@ func (t *turn) takeAsked(ctx context.Context, d *dialogue, text string) error {
 	if in == nil {
 		return fmt.Errorf("dialogue asks for %q, which its form has not", d.Asked)
 	}
+	if w := fold(text); !d.needed(*in) && d.Values[in.Name] != "" && finish.MatchString(w) && !nothing.MatchString(w) {
+		d.Given[in.Name] = true // as it stands
+		delete(d.Wrong, in.Name)
+		if d.Want == in.Name {
+			d.Want = ""
+		}
+		return nil
+	}
 	body := d.input(cards.InText)
 	if in.Name == cards.InTitle && body != nil && !d.Given[cards.InText] && in.Max > 0 && utf8.RuneCountInString(text) > in.Max {
 		text = firstLine(text) + "\n" + text // the whole is the description
@@ -532,14 +567,14 @@ func (t *turn) takeBelow(ctx context.Context, d *dialogue, asked cards.Input, be
 	for line := range strings.Lines(below) {
 		line = strings.TrimSpace(line)
 		i := slices.IndexFunc(others, func(in cards.Input) bool {
-			rest, ok := strings.CutPrefix(line, in.Label)
+			rest, ok := strings.CutPrefix(line, cards.AskedAs(in))
 			return ok && strings.HasPrefix(fold(rest), ":")
 		})
 		if i < 0 {
 			free = append(free, line)
 			continue
 		}
-		_, value, _ := strings.Cut(strings.ReplaceAll(line[len(others[i].Label):], "：", ":"), ":")
+		_, value, _ := strings.Cut(strings.ReplaceAll(line[len(cards.AskedAs(others[i])):], "：", ":"), ":")
 		named = append(named, found{others[i], value})
 	}
 	text := slices.IndexFunc(others, func(in cards.Input) bool { return in.Kind == cards.InputText })
@@ -563,7 +598,7 @@ func (t *turn) takeRest(ctx context.Context, d *dialogue, text string) (why stri
 	items := d.rest()
 	labels := make([]string, len(items))
 	for i, in := range items {
-		labels[i] = in.Label
+		labels[i] = cards.AskedAs(in)
 	}
 	parts, done := readRest(labels, text)
 	for _, p := range parts {
@@ -617,7 +652,7 @@ func (t *turn) take(ctx context.Context, d *dialogue, in cards.Input, text strin
 	if d.Want == in.Name {
 		d.Want = ""
 	}
-	if !in.Required && in.Kind != cards.InputCheck && nothing.MatchString(fold(text)) {
+	if !in.Required && !d.needed(in) && in.Kind != cards.InputCheck && nothing.MatchString(fold(text)) {
 		d.Values[in.Name], d.Given[in.Name] = "", true
 		return nil
 	}

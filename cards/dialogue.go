@@ -36,9 +36,9 @@ func Ask(q Question, l Lang) Card {
 	case q.New && q.Input.Name == InTitle:
 		line(tr(l, "ask.title"))
 	case hint != "" && hint != tr(l, "hint.person_field"):
-		line(tr(l, "ask.hinted", "label", q.Input.Label, "hint", hint))
+		line(tr(l, "ask.hinted", "label", AskedAs(q.Input), "hint", hint))
 	default:
-		line(tr(l, "ask.plain", "label", q.Input.Label))
+		line(tr(l, "ask.plain", "label", AskedAs(q.Input)))
 	}
 	for i, o := range q.Input.Options {
 		if Countable(q.Input.Options) {
@@ -50,9 +50,26 @@ func Ask(q Question, l Lang) Card {
 	line(howTo(q.Input, l))
 	note := tr(l, "ask.cancel")
 	if !q.Input.Required {
-		note = tr(l, "ask.skip") + " " + note
+		note = sentences(l, tr(l, "ask.skip"), note)
 	}
 	return Card{Lang: l, Tone: Asking, Title: q.Title, Body: strings.TrimRight(b.String(), "\n"), Note: note}
+}
+
+// sentences puts two together.
+func sentences(l Lang, a, b string) string {
+	if l == ZH {
+		return a + b
+	}
+	return a + " " + b
+}
+
+// AskedAs is what an input is called where it is asked: that it may be left out
+// is said otherwise there.
+func AskedAs(in Input) string {
+	for _, tail := range []string{"（选填）", "(optional)"} {
+		in.Label = strings.TrimSpace(strings.TrimSuffix(in.Label, tail))
+	}
+	return in.Label
 }
 
 // howTo says what an answer may look like where that is not plain.
@@ -90,7 +107,7 @@ type Item struct {
 }
 
 // shownOptions is how many options are listed beside an item.
-const shownOptions = 6
+const shownOptions = 8
 
 // AskRest is the last question of a form: what was said, what may still be said,
 // by number, and how to go on.
@@ -107,7 +124,7 @@ func AskRest(q Question, said []Fact, items []Item, l Lang) Card {
 	}
 	one := len(items) == 1 && freeText(items[0].Input)
 	if one {
-		b.WriteString(tr(l, "ask.rest_text", "label", items[0].Input.Label))
+		b.WriteString(tr(l, "ask.rest_text", "label", AskedAs(items[0].Input)))
 	} else {
 		b.WriteString(tr(l, "ask.rest"))
 	}
@@ -115,7 +132,7 @@ func AskRest(q Question, said []Fact, items []Item, l Lang) Card {
 		if one {
 			break
 		}
-		text := it.Input.Label
+		text := AskedAs(it.Input)
 		if it.Shown != "" {
 			text = tr(l, "ask.said", "label", text, "value", cut(oneLine(it.Shown), saidMax, "…"))
 		}
@@ -131,7 +148,7 @@ func AskRest(q Question, said []Fact, items []Item, l Lang) Card {
 	if one {
 		note = tr(l, "ask.finish_text")
 	}
-	return Card{Lang: l, Tone: Asking, Title: q.Title, Body: b.String(), Note: note + " " + tr(l, "ask.cancel")}
+	return Card{Lang: l, Tone: Asking, Title: q.Title, Body: b.String(), Note: sentences(l, note, tr(l, "ask.cancel"))}
 }
 
 const saidMax = 60
@@ -149,7 +166,7 @@ func YesNo(yes bool, l Lang) string {
 // BadAnswer says why an answer is none: why is the input's kind, or "long",
 // "required", "nobody", "many" or "rest".
 func BadAnswer(in Input, why, said string, l Lang) string {
-	return tr(l, known("ask.bad.", why, "line"), "label", in.Label, "said", cut(oneLine(said), saidMax, "…"), "n", strconv.Itoa(in.Max))
+	return tr(l, known("ask.bad.", why, "line"), "label", AskedAs(in), "said", cut(oneLine(said), saidMax, "…"), "n", strconv.Itoa(in.Max))
 }
 
 // Dropped says that a form that was being asked is given up.
@@ -161,3 +178,9 @@ func AskedInPrivate(l Lang) string { return tr(l, "ask.in_private") }
 // SpeakFirst asks somebody in a group to write to us in private first, because
 // the platform lets us not.
 func SpeakFirst(l Lang) Card { return Hint(tr(l, "ask.speak_first"), l) }
+
+// Submitted says that a form that was asked has been submitted.
+func Submitted(title string, l Lang) string { return tr(l, "ask.done", "what", title) }
+
+// Lapsed says that a form was given up because nobody answered in time.
+func Lapsed(title string, l Lang) Card { return Hint(tr(l, "ask.lapsed", "what", title), l) }

@@ -508,6 +508,8 @@ var en = map[string]string{
 	"ask.rest_text":    "Anything to add as “{label}”?",
 	"ask.finish":       "Reply “number text” to add, “ok” to submit.",
 	"ask.finish_text":  "Just write it, or reply “ok” to submit.",
+	"ask.done":         "Submitted: {what}",
+	"ask.lapsed":       "I waited 15 minutes: “{what}” was not submitted. Please begin again.",
 	"ask.dropped":      "Cancelled: {what}",
 	"ask.in_private":   "I have asked you in private. Please go on there.",
 	"ask.speak_first":  "Please write me any word in private first, then try again here: the platform lets me write to you only after that.",

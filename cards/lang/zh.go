@@ -502,6 +502,8 @@ var zh = map[string]string{
 	"ask.rest_text":    "还有要补充的「{label}」吗？",
 	"ask.finish":       "回复「编号 内容」补充，回复「好」提交。",
 	"ask.finish_text":  "有就直接回复，没有请回复「好」提交。",
+	"ask.done":         "已提交：{what}",
+	"ask.lapsed":       "等了 15 分钟没有回复，「{what}」没有提交，需要请重新发起。",
 	"ask.dropped":      "已取消：{what}",
 	"ask.in_private":   "请在私聊里继续，我发给您了。",
 	"ask.speak_first":  "请先私聊我说一句话（例如「你好」），再回来试一次：平台要您先开口，我才能私聊您。",

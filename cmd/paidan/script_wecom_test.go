@@ -34,6 +34,7 @@ type wecomChat struct {
 	convs      map[string]string // alias → chatid
 	fields     map[string]string // "field:device" → what the form calls it
 	subscribed int               // connections before the program started last
+	frames     int               // callbacks over them
 }
 
 func newWecomChat(s *stage, prefix string) *wecomChat {
@@ -121,7 +122,54 @@ func (c *wecomChat) connect(url string) {
 	}
 }
 
-func (c *wecomChat) disconnect() { c.subscribed = c.srv.Subscriptions() }
+func (c *wecomChat) disconnect() { c.subscribed, c.frames = c.srv.Subscriptions(), c.srv.Frames() }
+
+// taken waits until the program is through with all that the robot was told: over
+// its connection nobody acknowledges that. The program counts it.
+func (c *wecomChat) taken(a wecomtest.Answer) error {
+	if err := wecomAnswered(a); err != nil {
+		return err
+	}
+	deadline := time.After(patience)
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for {
+		n, err := c.counted()
+		if err != nil {
+			return err
+		}
+		if n >= c.srv.Frames()-c.frames {
+			return nil
+		}
+		select {
+		case <-again.C:
+		case <-deadline:
+			return fmt.Errorf("of %d callbacks only %d were dealt with", c.srv.Frames()-c.frames, n)
+		}
+	}
+}
+
+// counted is how many callbacks to the robot the program has dealt with.
+func (c *wecomChat) counted() (int, error) {
+	families, err := c.stage.now.metrics.Gather()
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for _, f := range families {
+		if f.GetName() != "paidan_inbound_total" {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				if l.GetName() == "kind" && strings.HasPrefix(l.GetValue(), "robot_") {
+					n += int(m.GetCounter().GetValue())
+				}
+			}
+		}
+	}
+	return n, nil
+}
 
 func (c *wecomChat) messages() []shown {
 	var all []shown
@@ -300,7 +348,7 @@ func (c *wecomChat) pressCard(user, ref string, raw json.RawMessage, label, opti
 	list := label
 	if option == "" {
 		if slices.Contains(wecomtest.ButtonLabels(raw), label) {
-			return wecomAnswered(c.srv.Press(user, ref, label))
+			return c.taken(c.srv.Press(user, ref, label))
 		}
 		list, option = "", label
 	}
@@ -308,16 +356,16 @@ func (c *wecomChat) pressCard(user, ref string, raw json.RawMessage, label, opti
 		return err
 	}
 	if t.Submit != nil {
-		return wecomAnswered(c.srv.Press(user, ref, t.Submit.Key))
+		return c.taken(c.srv.Press(user, ref, t.Submit.Key))
 	}
 	for _, b := range t.Buttons {
 		if t.Selection != nil && b.Text == t.Selection.Title {
-			return wecomAnswered(c.srv.Press(user, ref, b.Key))
+			return c.taken(c.srv.Press(user, ref, b.Key))
 		}
 	}
 	for _, b := range slices.Backward(t.Buttons) {
 		if b.Type == 0 {
-			return wecomAnswered(c.srv.Press(user, ref, b.Key))
+			return c.taken(c.srv.Press(user, ref, b.Key))
 		}
 	}
 	return fmt.Errorf("no button goes with the list %q", label)
@@ -352,7 +400,7 @@ func (c *wecomChat) number(alias string, m wecomtest.Message, lines []string, wh
 		said.Quote = m.Ref()
 	}
 	_, a := c.srv.SayRobot(c.users[who], said)
-	return wecomAnswered(a)
+	return c.taken(a)
 }
 
 // wecomAnswered fails when WeCom was not told "received", or could make nothing
@@ -393,7 +441,7 @@ func (c *wecomChat) say(a target, text string, names []string) error {
 			said.Files = append(said.Files, c.srv.AddFile(wecomtest.File{Name: n, Type: wecomKind(n), Content: c.stage.files[n]}))
 		}
 		_, answer := c.srv.SayRobot(user, said)
-		return wecomAnswered(answer)
+		return c.taken(answer)
 	}
 	for _, n := range names {
 		if wecomKind(n) != "image" {

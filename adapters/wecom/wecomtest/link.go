@@ -396,6 +396,13 @@ func (s *Server) Subscriptions() int {
 	return s.subscribed
 }
 
+// Frames says how many callbacks were sent over connections of the robot's.
+func (s *Server) Frames() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sent
+}
+
 // Links says how many connections are open, subscribed or not.
 func (s *Server) Links() int {
 	s.mu.Lock()
@@ -431,6 +438,7 @@ func (e event) frame() frame {
 
 // overLink sends a callback over the connection. Nobody acknowledges it there:
 // it counts as delivered once the robot reads on, which a ping behind it tells.
+// What the robot does with it may still be under way then.
 func (s *Server) overLink(e event) Answer {
 	a := Answer{Kind: e.kind}
 	ctx, cancel := context.WithTimeout(s.ctx, s.opt.Deadline)
@@ -450,6 +458,9 @@ func (s *Server) overLink(e event) Answer {
 	if a.Err = l.send(e.frame()); a.Err != nil {
 		return a
 	}
+	s.mu.Lock()
+	s.sent++
+	s.mu.Unlock()
 	read := make(chan struct{})
 	l.mu.Lock()
 	l.n++

@@ -226,6 +226,7 @@ type Server struct {
 	link          *link
 	links         []*link
 	subscribed    int
+	sent          int
 	changed       chan struct{} // closed and made anew whenever anything changes
 	closed        bool
 }

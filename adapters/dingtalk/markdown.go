@@ -10,7 +10,8 @@ import (
 // Without a template a card is markdown, and its choices have numbers. DingTalk
 // knows headings, quotes, bold and italic text, links, pictures and lists, and
 // documents no way to escape any of them; so what people wrote has full-width
-// look-alikes in place of the signs that could mean something.
+// look-alikes in place of the signs that could mean something. Addresses in it
+// open nothing: the only links are our own.
 // https://open.dingtalk.com/document/development/robot-message-type
 
 // maxMarkdown keeps a message's parameters below 15,000 bytes, quotes and
@@ -21,6 +22,14 @@ const maxMarkdown = 11_000
 // markdown draws a card. title is what a notification shows.
 func markdown(c cards.Card) (title, text string) {
 	text, _ = cards.Numbered(c)
+	own := links{}
+	for _, list := range [][]cards.Action{c.Actions, c.More} {
+		for _, a := range list {
+			if a.URL != "" && webAddress(a.URL) {
+				own[a.URL] = true
+			}
+		}
+	}
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	lines = lines[1:] // the heading is drawn here
 	var b strings.Builder
@@ -36,10 +45,10 @@ func markdown(c cards.Card) (title, text string) {
 	}
 	last := "" // the choices come last and must not be cut off
 	if n := len(lines); n > 0 && lines[n-1] != "" && lines[n-1][0] != ' ' {
-		last, lines = escape(cutBytes(lines[n-1], 3000)), lines[:n-1]
+		last, lines = own.escape(cutBytes(lines[n-1], 3000)), lines[:n-1]
 	}
 	for i, l := range lines {
-		drawn := drawLine(l)
+		drawn := own.drawLine(l)
 		if b.Len()+len(drawn)+len(last)+16 > maxMarkdown {
 			b.WriteString("…" + newline)
 			break
@@ -70,7 +79,7 @@ func kindOf(l string) string {
 	return ""
 }
 
-func drawLine(l string) string {
+func (own links) drawLine(l string) string {
 	s := strings.TrimSpace(l)
 	switch kindOf(l) {
 	case ">":
@@ -81,18 +90,29 @@ func drawLine(l string) string {
 	case "-":
 		return "- " + escape(cutBytes(strings.TrimSpace(s[1:]), 1200)) + "\n"
 	}
-	return escape(cutBytes(s, 4000)) + newline
+	return own.escape(cutBytes(s, 4000)) + newline
 }
 
-// escape takes the meaning out of a text of one line. Web addresses stay as
-// they are, since they show where they lead; nothing else becomes a link.
-func escape(s string) string {
+// links are the addresses of a card's own buttons.
+type links map[string]bool
+
+// escape takes the meaning out of a text of one line.
+func escape(s string) string { return links(nil).escape(s) }
+
+// escape is escape, but leaves our own addresses alone.
+func (own links) escape(s string) string {
 	var b strings.Builder
 	b.Grow(len(s) + 16)
 	for i := 0; i < len(s); {
-		if n := addressAt(s[i:]); n > 0 && (i == 0 || !wordByte(s[i-1])) {
+		if n := addressAt(s[i:]); n > 0 && own[s[i:i+n]] && (i == 0 || !wordByte(s[i-1])) {
 			b.WriteString(s[i : i+n])
 			i += n
+			continue
+		}
+		if rest := s[i:]; strings.HasPrefix(rest, "://") || len(rest) > 4 && strings.EqualFold(rest[:4], "www.") {
+			n := strings.IndexAny(rest, ":.")
+			b.WriteString(rest[:n] + map[byte]string{':': "：", '.': "．"}[rest[n]])
+			i += n + 1
 			continue
 		}
 		r, size := utf8.DecodeRuneInString(s[i:])
@@ -122,8 +142,8 @@ func atStart(s string) string {
 	case c == '#' && strings.TrimLeft(s, "#") != "" && !digits(strings.TrimLeft(s, "#")[:1]) || strings.TrimLeft(s, "#") == "":
 		n := len(s) - len(strings.TrimLeft(s, "#"))
 		return strings.Repeat("＃", n) + s[n:]
-	case c == '-' || c == '+' || c == '=':
-		wide := map[byte]string{'-': "－", '+': "＋", '=': "＝"}[c]
+	case c == '-' || c == '+' || c == '=' || c == '|':
+		wide := map[byte]string{'-': "－", '+': "＋", '=': "＝", '|': "｜"}[c]
 		return wide + s[1:]
 	case c >= '0' && c <= '9':
 		if rest := strings.TrimLeft(s, "0123456789"); strings.HasPrefix(rest, ". ") || strings.HasPrefix(rest, ") ") {

@@ -468,12 +468,35 @@ func wecomKind(name string) string {
 	return "file"
 }
 
-func (c *wecomChat) slash(a target, text string) error { return c.say(a, text, nil) }
+// slash says what would be a command; one without words opens a form.
+func (c *wecomChat) slash(a target, text string) error {
+	if text == "" {
+		text = "建单"
+	}
+	return c.say(a, text, nil)
+}
 
+// press presses what the person was just told in private, for there is no other
+// way to show him alone something in a group, else what stands where he is, else
+// what he was told in private before.
 func (c *wecomChat) press(a target, label, option string) error {
-	m, err := c.stage.pressable(c.messages(), a, label)
+	all := c.messages()
+	private := a
+	private.conv, private.number, private.quoted = "dm", "", ""
+	told := func(fresh bool) (shown, error) {
+		return find(all, private, func(m shown) bool {
+			return m.press != nil && slices.Contains(m.labels, label) && (c.stage.fresh[m.key] || !fresh)
+		})
+	}
+	m, err := told(true)
 	if err != nil {
-		return err
+		m, err = c.stage.pressable(all, a, label)
+	}
+	if err != nil {
+		var other error
+		if m, other = told(false); other != nil {
+			return err
+		}
 	}
 	return m.press(a.who, label, option)
 }
@@ -499,7 +522,9 @@ func (c *wecomChat) fill(who string, change bool, values map[string]string) erro
 		c.stage.settle()
 		return wecomAnswered(a)
 	}
-	return answerQuestions(values, c.fields, !change, last, say)
+	// Somebody whom the program does not know by name yet is told by his account.
+	account := func(name string) string { return c.users[idOf(name)] }
+	return answerQuestions(values, c.fields, account, !change, last, say)
 }
 
 // questionNames are what forms call their inputs: the question is known by it.
@@ -507,7 +532,7 @@ var questionNames = map[string][]string{
 	cards.InTitle: {"标题", "Title", "遇到了什么问题", "What is wrong"}, cards.InText: {"内容", "描述", "处理说明", "问题", "回答", "Text", "Description", "What was done", "Question", "Answer"},
 	cards.InType: {"类型", "Type"}, cards.InPriority: {"优先级", "Priority"}, cards.InFor: {"提出人", "Requester"}, cards.InCause: {"原因分类", "原因", "Cause"},
 	cards.InNotify: {"通知客户", "Tell the customer"}, cards.InPerson: {"处理人", "协办人", "或直接交给", "Owner", "Expert", "Or directly to"},
-	cards.InReason: {"原因", "说明（选填）", "Reason", "Reason (optional)"}, cards.InUntil: {"挂起到", "Hold until"}, cards.InTime: {"指定时间", "Set time"},
+	cards.InReason: {"原因", "说明", "Reason"}, cards.InUntil: {"挂起到", "Hold until"}, cards.InTime: {"指定时间", "Set time"},
 	cards.InWithin: {"多久内答复", "Answer within"}, cards.InTeam: {"升级到", "Escalate to"}, cards.InNumber: {"工单号", "Ticket number"},
 	cards.InAdd: {"添加标签", "Add tags"}, cards.InRemove: {"移除标签", "Remove tag"},
 }
@@ -521,11 +546,14 @@ var (
 
 // answerQuestions has a person fill in a form that is asked in a chat: last is
 // what he was told last, say answers it. fields are what inputs are called that
-// only the configuration knows. Without submit he stops when his values are said.
-func answerQuestions(values, fields map[string]string, submit bool, last func() string, say func(string) error) error {
+// only the configuration knows, account tells a person's account by his name.
+// Without submit he stops when his values are said.
+func answerQuestions(values, fields map[string]string, account func(name string) string, submit bool, last func() string, say func(string) error) error {
 	left := map[string]string{}
 	for name, v := range values {
-		v = strings.TrimPrefix(v, "@")
+		if who, ok := strings.CutPrefix(v, "@"); ok {
+			v = account(who)
+		}
 		if name == cards.InTime {
 			v = strings.Replace(v, "T", " ", 1)
 		}
@@ -550,19 +578,16 @@ func answerQuestions(values, fields map[string]string, submit bool, last func() 
 		asked = q
 		text := answerTo(q, submit, take)
 		if text == "" {
-			return fmt.Errorf("nothing is said to %q", q)
+			return fmt.Errorf("nothing is said to %q", nonEmptyLines(q)[1:])
 		}
 		if err := say(text); err != nil {
 			return err
 		}
 	}
-	switch {
-	case asked == "":
+	if asked == "" {
 		return fmt.Errorf("no form is open")
-	case len(left) > 0:
-		return fmt.Errorf("nobody asked for %v", left)
 	}
-	return nil
+	return nil // what is left was said before, to the same form
 }
 
 // answerTo is what a person says to a question.
@@ -601,6 +626,7 @@ func asks(q string) bool {
 // TestQuestionsAreAnswered holds the one who fills in forms against how they are asked.
 func TestQuestionsAreAnswered(t *testing.T) {
 	title := cards.Input{Name: cards.InTitle, Label: "标题", Kind: cards.InputLine, Required: true}
+	person := cards.Input{Name: cards.InPerson, Label: "处理人", Kind: cards.InputPerson, Required: true}
 	device := cards.Input{Name: "field:device", Label: "设备", Kind: cards.InputLine, Required: true, Hint: "资产编号或型号"}
 	priority := cards.Input{Name: cards.InPriority, Label: "优先级", Kind: cards.InputChoice, Options: []cards.Option{{Label: "P1 紧急", Value: "P1"}, {Label: "P3 普通", Value: "P3"}}}
 	body := cards.Input{Name: cards.InText, Label: "描述", Kind: cards.InputText}
@@ -626,12 +652,13 @@ func TestQuestionsAreAnswered(t *testing.T) {
 		{"all", map[string]string{cards.InTitle: "蓝屏", "field:device": "PC-7", cards.InPriority: "P1"}, true,
 			[]cards.Card{cards.Ask(cards.Question{Title: "建工单", Input: title, New: true}, cards.ZH), cards.Ask(cards.Question{Title: "建工单", Input: device}, cards.ZH), rest(priority, body)},
 			[]string{"蓝屏", "PC-7", "1 P1\n好"}, ""},
+		{"somebody", map[string]string{cards.InPerson: "@王五"}, true, []cards.Card{cards.Ask(cards.Question{Input: person}, cards.ZH)}, []string{"u-王五"}, ""},
 		{"nothing of the rest", map[string]string{cards.InTitle: "蓝屏"}, true, []cards.Card{cards.Ask(cards.Question{Input: title}, cards.EN), rest(priority, body)}, []string{"蓝屏", "好"}, ""},
 		{"one text is left", map[string]string{cards.InText: "昨天起"}, true, []cards.Card{rest(body)}, []string{"昨天起"}, ""},
 		{"a choice only", map[string]string{cards.InPriority: "P1"}, false, []cards.Card{rest(priority, body), rest(priority, body)}, []string{"1 P1"}, ""},
 		{"no form", map[string]string{cards.InText: "x"}, true, nil, nil, "no form is open"},
 		{"nothing to say", map[string]string{}, true, []cards.Card{cards.Ask(cards.Question{Input: title}, cards.ZH)}, nil, "nothing is said"},
-		{"not asked for", map[string]string{cards.InText: "x", cards.InTeam: "二线"}, true, []cards.Card{rest(body)}, []string{"x"}, "nobody asked for"},
+		{"a form is gone on with", map[string]string{cards.InText: "x", cards.InTitle: "蓝屏"}, true, []cards.Card{rest(body)}, []string{"x"}, ""},
 	} {
 		var got []string
 		last := func() string {
@@ -641,7 +668,7 @@ func TestQuestionsAreAnswered(t *testing.T) {
 			text, _ := cards.Numbered(c.asked[len(got)])
 			return text
 		}
-		err := answerQuestions(c.values, map[string]string{"field:device": "设备"}, c.submit, last, func(s string) error { got = append(got, s); return nil })
+		err := answerQuestions(c.values, map[string]string{"field:device": "设备"}, func(name string) string { return "u-" + name }, c.submit, last, func(s string) error { got = append(got, s); return nil })
 		if !slices.Equal(got, c.want) || fmt.Sprint(err) != "<nil>" && c.err == "" || c.err != "" && !strings.Contains(fmt.Sprint(err), c.err) {
 			t.Errorf("%s: said %q, %v; want %q, %q", c.name, got, err, c.want, c.err)
 		}

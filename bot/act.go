@@ -72,8 +72,12 @@ func (t *turn) told(ctx context.Context, c tickets.Command, res tickets.Result) 
 	return out, nil
 }
 
-// shows reports whether the ticket's card stands where the event happened.
+// shows reports whether the ticket's card stands where the event happened, and
+// will change there.
 func (t *turn) shows(ctx context.Context, id tickets.TicketID) bool {
+	if f, ok := t.adapter.(Fixer); !t.adapter.Caps().Edits || ok && !t.ev.Private && f.Fixed(To(t.ev.Conv)) {
+		return false
+	}
 	lanes, err := t.b.svc.LanesOf(ctx, id)
 	return err == nil && slices.ContainsFunc(lanes, func(p tickets.Place) bool { return p.Lane == t.lane() })
 }
@@ -184,6 +188,13 @@ func (t *turn) intentOpen(ctx context.Context, in Intent, k talk) (Reply, error)
 		return t.openForm(ctx, k.group.Desk, "", tickets.Open{}, false)
 	}
 	if in.Text == "" && len(t.ev.Files) == 0 {
+		said, err := t.quoted(ctx, k)
+		if err != nil {
+			return Reply{}, err
+		}
+		if r, done, err := t.openSaid(ctx, said, k); done || err != nil {
+			return r, err
+		}
 		return t.refused(ctx, tickets.Refuse(tickets.EmptyText, "what", "title"), cards.Act{Verb: tickets.VerbOpen, Form: true})
 	}
 	desk, err := t.desk(ctx, k.group.Desk)

@@ -185,6 +185,12 @@ type Urger interface {
 	Urge(ctx context.Context, ref MessageRef, users []string) error
 }
 
+// Fixer is a platform that cannot change cards in some places, Caps.Edits or no.
+type Fixer interface {
+	// Fixed reports whether cards in to change only when somebody presses on them.
+	Fixed(to Dest) bool
+}
+
 // Local is a platform that some destinations can be reached on from one process
 // only: the one that holds the connection. Others leave them alone.
 type Local interface {

@@ -188,8 +188,15 @@ func TestWhatCannotBeChangedHasOneSuccessorADayAndOneAtTheEnd(t *testing.T) {
 	if len(x.chat.posts) != 3 {
 		t.Errorf("posted %q, want no more", x.chat.posts)
 	}
-	if n := x.one(`SELECT count(*) || '' FROM outbox WHERE kind = 'card' AND state <> 'done'`); n != "1" {
-		t.Errorf("%s rows wait for another day, want 1", n)
+	if n := x.one(`SELECT count(*) || '' FROM outbox WHERE kind = 'card' AND state <> 'done'`); n != "0" {
+		t.Errorf("%s rows wait for another day: the end has been told", n)
+	}
+	x.do("wang", id, tickets.Reopen{Reason: "又坏了"})
+	x.drain()
+	x.now = x.now.Add(successorAfter)
+	x.drain()
+	if len(x.chat.posts) < 4 || x.chat.shown[MessageRef(fmt.Sprint("team/", len(x.chat.posts)))].Ticket != id {
+		t.Errorf("posted %q, want the reopened ticket shown after a day", x.chat.posts)
 	}
 }
 

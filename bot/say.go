@@ -418,21 +418,52 @@ func (t *turn) openOf(ctx context.Context) (Reply, error) {
 			return Reply{}, err
 		}
 	}
-	if said.User.IsZero() || strings.TrimSpace(said.Text) == "" && len(said.Files) == 0 {
+	if said.User.IsZero() {
 		return Reply{}, nil
+	}
+	r, _, err := t.openSaid(ctx, said, k)
+	return r, err
+}
+
+// quoted is the message that the event quotes or stands below, where it is not
+// about a ticket already.
+func (t *turn) quoted(ctx context.Context, k talk) (Said, error) {
+	ref := t.ev.Quote
+	if ref == "" {
+		ref = t.ev.Thread
+	}
+	if k.ticket != "" || ref == "" && t.ev.QuoteText == "" {
+		return Said{}, nil
+	}
+	if r, ok := t.adapter.(Reader); ok && ref != "" {
+		said, err := r.ReadMessage(ctx, ref)
+		if !errors.Is(err, ErrGone) { // a bot wrote it, or it has been deleted
+			return said, err
+		}
+	}
+	return Said{Text: t.ev.QuoteText}, nil
+}
+
+// openSaid opens a ticket of what somebody said, for whoever it was. done is
+// false where nothing was.
+func (t *turn) openSaid(ctx context.Context, said Said, k talk) (r Reply, done bool, err error) {
+	if strings.TrimSpace(said.Text) == "" && len(said.Files) == 0 {
+		return Reply{}, false, nil
 	}
 	desk, err := t.desk(ctx, k.group.Desk)
 	if err != nil {
-		return t.refused(ctx, err, cards.Act{})
+		r, err := t.refused(ctx, err, cards.Act{})
+		return r, true, err
 	}
 	t.ev.Files = said.Files
 	c := tickets.Open{Desk: desk.Key, Body: said.Text, Files: t.files()}
-	if said.User != t.ev.User {
+	if !said.User.IsZero() && said.User != t.ev.User {
 		if c.For, err = t.person(ctx, said.User, ""); err != nil {
-			return Reply{}, err
+			return Reply{}, true, err
 		}
 	}
-	return t.open(ctx, c, false)
+	r, err = t.open(ctx, c, false)
+	return r, true, err
 }
 
 func (t *turn) slash(ctx context.Context) (Reply, error) {

@@ -308,8 +308,13 @@ func (s *sending) card(ctx context.Context) (tickets.Sent, error) {
 		ref, err := s.a.Update(ctx, MessageRef(s.place.Ref), ready)
 		switch {
 		case errors.Is(err, ErrFixed):
+			told, err := s.toldTheEnd(ctx, done.Final)
+			if err != nil || told {
+				done.Skip = true
+				return done, err
+			}
 			next := s.place.Posted.Add(successorAfter)
-			if next.Go().After(s.b.now()) && (!done.Final || s.place.Final) {
+			if next.Go().After(s.b.now()) && !done.Final {
 				return done, later{next}
 			}
 			if ready, err = s.ready(cards.Compact(c)); err != nil {
@@ -342,6 +347,17 @@ func (s *sending) card(ctx context.Context) (tickets.Sent, error) {
 		s.urge(ctx, ref)
 	}
 	return done, err
+}
+
+// toldTheEnd reports whether those who read the place know already that the
+// ticket has come to its end: a card there says so, or they were asked whether it
+// has in a message of its own.
+func (s *sending) toldTheEnd(ctx context.Context, ended bool) (bool, error) {
+	if !ended || s.place.Final || s.place.Audience != tickets.ForRequester {
+		return ended && s.place.Final, nil
+	}
+	places, err := s.b.svc.LanesOf(ctx, s.t.ID)
+	return slices.ContainsFunc(places, func(p tickets.Place) bool { return p.Audience == tickets.ForAsk && p.Lane == s.place.Lane }), err
 }
 
 // urge rings, where the platform can, for whom a missed target of the most

@@ -156,7 +156,7 @@ func (a *Adapter) Caps() cards.Caps {
 	return cards.Caps{
 		Buttons:     maxButtons,
 		MenuOptions: maxOptions,
-		Label:       maxButtonText,
+		Label:       appLimits.option, // of a choice; buttons are cut to ten
 		Title:       maxTitle,
 		Text:        600, // a text message has 2048 bytes
 		Facts:       maxHorizontal,
@@ -166,6 +166,10 @@ func (a *Adapter) Caps() cards.Caps {
 		Edits:       true,
 	}
 }
+
+// Fixed implements bot.Fixer: cards in a group change in the answer to a press
+// only, which no words can be.
+func (a *Adapter) Fixed(to bot.Dest) bool { return to.User == "" }
 
 // Numbers reports whether a card will be drawn as text with numbered choices
 // (see cards.Numbered): its buttons do not fit a template card.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/url"
 	"os"
@@ -47,9 +48,9 @@ var update = flag.Bool("update", false, "write what happens into the transcripts
 //
 // The same transcript holds on both databases, and where its first line says
 // "platform all" its acts are done on every platform. Where a platform's own
-// idiom lets people see something else, a file want/<platform> of the archive
-// holds the transcript as it reads there. Other files of the archive are files
-// that people send, and paidan.yaml, the configuration.
+// idiom lets people see something else, testdata/script/<platform> holds the
+// transcript as it reads there. Files of the archive are files that people send,
+// and paidan.yaml, the configuration.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/script/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -64,7 +65,8 @@ func TestTranscripts(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
 			for i, platform := range steps.platforms {
 				t.Run(platform, func(t *testing.T) {
-					want := steps.wanted(t, file, platform, archive)
+					own := filepath.Join("testdata/script", platform, strings.TrimSuffix(filepath.Base(file), ".txtar")+".txt")
+					want := steps.wanted(t, own, platform)
 					ticketstest.EachURL(t, func(t *testing.T, dsn string) {
 						renew := *update && strings.HasPrefix(dsn, "sqlite:")
 						got := steps.play(t, platform, address(dsn), archive.Files, want, renew)
@@ -73,7 +75,7 @@ func TestTranscripts(t *testing.T) {
 						case i == 0:
 							steps.write(t, file, got, archive)
 						default:
-							steps.writeOther(t, file, platform, got, archive)
+							steps.writeOther(t, own, got)
 						}
 						if renew { // the other database is held against it at once
 							copy(want, got)
@@ -170,19 +172,20 @@ func parseScript(t *testing.T, file, text string) *script {
 }
 
 // wanted is what is seen of each step on a platform.
-func (s *script) wanted(t *testing.T, file, platform string, archive *txtar.Archive) []string {
+func (s *script) wanted(t *testing.T, file, platform string) []string {
 	own := s
-	for _, f := range archive.Files {
-		if f.Name == "want/"+platform {
-			own = parseScript(t, file+"/"+f.Name, "platform "+platform+"\n"+string(f.Data))
-		}
+	switch data, err := os.ReadFile(file); {
+	case err == nil:
+		own = parseScript(t, file, "platform "+platform+"\n"+string(data))
+	case !errors.Is(err, fs.ErrNotExist):
+		t.Fatal(err)
 	}
 	want := make([]string, len(s.steps))
 	for i := range s.steps {
 		switch {
 		case i >= len(own.steps), own.steps[i].act != s.steps[i].act:
 			if !*update {
-				t.Fatalf("%s: want/%s does not do what the script does at step %d; run with -update and read what changed", file, platform, i+1)
+				t.Fatalf("%s does not do what the script does at step %d; run with -update and read what changed", file, i+1)
 			}
 		default:
 			want[i] = own.steps[i].want
@@ -210,17 +213,23 @@ func (s *script) text(got []string, comments bool) string {
 }
 
 // writeOther keeps what a platform shows where that is not what the first shows.
-func (s *script) writeOther(t *testing.T, file, platform string, got []string, archive *txtar.Archive) {
-	name := "want/" + platform
-	archive.Files = slices.DeleteFunc(archive.Files, func(f txtar.File) bool { return f.Name == name })
+func (s *script) writeOther(t *testing.T, file string, got []string) {
 	same := true
 	for i := range got {
 		same = same && got[i] == s.steps[i].want
 	}
-	if !same {
-		archive.Files = append(archive.Files, txtar.File{Name: name, Data: []byte(s.text(got, false))})
+	if same {
+		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		return
 	}
-	s.save(t, file, archive)
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(s.text(got, false)), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (s *script) write(t *testing.T, file string, got []string, archive *txtar.Archive) {
@@ -231,10 +240,6 @@ func (s *script) write(t *testing.T, file string, got []string, archive *txtar.A
 	if len(archive.Files) > 0 {
 		archive.Comment = append(archive.Comment, '\n')
 	}
-	s.save(t, file, archive)
-}
-
-func (s *script) save(t *testing.T, file string, archive *txtar.Archive) {
 	if err := os.WriteFile(file, txtar.Format(archive), 0o600); err != nil {
 		t.Fatal(err)
 	}

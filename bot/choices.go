@@ -228,8 +228,9 @@ var rePickOf = regexp.MustCompile(`^#[ ]?(\d{1,12})$`)
 // readPick reads a number that answers a card. A label behind it must be looked
 // at by whoever knows the card.
 func readPick(text string) (c choice, ok bool) {
-	m := rePick.FindStringSubmatch(fold(text))
-	if m == nil {
+	w := fold(text)
+	m := rePick.FindStringSubmatch(w)
+	if m == nil || reClockish.MatchString(w) {
 		return c, false
 	}
 	c.n, _ = strconv.Atoi(m[4]) // two digits
@@ -461,16 +462,37 @@ func (t *turn) pickIn(ctx context.Context, c choice, s shownCard) (Reply, bool, 
 	return r, true, err
 }
 
-// pressToken is a press without a button. Where the card that was pressed cannot
-// change, one line says that it was done.
+// pressToken is a press without a button. Who does not see a card change by it is
+// shown what the ticket is now, with the numbers of what can be done next.
 func (t *turn) pressToken(ctx context.Context, token, label string) (Reply, error) {
 	sub := *t
 	sub.ev.Kind, sub.ev.Token, sub.ev.Value = Click, token, ""
 	sub.ev.Message, sub.ev.Quote, sub.ev.QuoteText, sub.ev.Text, sub.ev.Mentions = "", "", "", "", nil
 	r, err := sub.click(ctx)
 	t.actor, t.known = sub.actor, sub.known
-	if err == nil && r.Empty() && t.ev.Private && label != "" {
-		r.Toast = cards.DoneLine(label, t.lang())
+	if err != nil || !r.Empty() || label == "" {
+		return r, err
 	}
-	return r, err
+	act, err := t.b.seal.Open(token, t.install.String())
+	if err != nil {
+		return r, fmt.Errorf("open a choice: %w", err)
+	}
+	if act.Ticket == "" {
+		r.Toast = cards.DoneLine(label, t.lang())
+		return r, nil
+	}
+	if t.adapter.Caps().Edits && t.shows(ctx, act.Ticket) {
+		return r, nil
+	}
+	tk, err := t.b.svc.Ticket(ctx, act.Ticket)
+	if err != nil {
+		return r, err
+	}
+	v, err := t.view(ctx, tk)
+	if err != nil {
+		return r, err
+	}
+	c := t.shown(v)
+	r.Hint = &c
+	return r, nil
 }

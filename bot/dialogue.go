@@ -662,6 +662,19 @@ func (t *turn) take(ctx context.Context, d *dialogue, in cards.Input, text strin
 		if value, why, err = t.takePerson(ctx, d, in, text); err != nil {
 			return err
 		}
+		if name, words, more := strings.Cut(text, " "); why == "person" && more { // 赵六 网络问题
+			id, unknown, err := t.takePerson(ctx, d, in, name)
+			if err != nil {
+				return err
+			}
+			at := d.free(d.Inputs, words, t.b.now().In(t.b.zone))
+			if unknown == "" && at >= 0 && inWords(d.Inputs[at]) {
+				value, why = id, ""
+				if err := t.take(ctx, d, d.Inputs[at], words); err != nil {
+					return err
+				}
+			}
+		}
 	} else {
 		value, why = readValue(in, text, t.b.now().In(t.b.zone))
 	}
@@ -706,6 +719,9 @@ func (t *turn) takePerson(ctx context.Context, d *dialogue, in cards.Input, text
 				return o.Value, "", nil
 			}
 		}
+	}
+	if err := t.who(ctx); err != nil {
+		return "", "", err
 	}
 	if w := fold(text); w == "我" || w == "自己" || w == "我自己" || w == "me" || w == "myself" {
 		d.Names[t.ev.User.ID] = t.actor.Name

@@ -170,6 +170,12 @@ func TestPeopleAreNamedAsPeopleDo(t *testing.T) {
 		x.want(x.says("li", "我"), "问题？")
 		x.want(x.says("li", "端口开了吗"), "1 多久内答复：2 时")
 		x.want(x.says("li", "1 三小时"), "#1")
+		// Name and reason in one message.
+		x.want(x.says("li", "转派 #1"), "处理人？")
+		x.want(x.says("li", "赵六 他更熟 ERP"), "已提交：#1 转派")
+		if x.owner(1) != "赵六" {
+			t.Errorf("owner %q", x.owner(1))
+		}
 	})
 }
 

@@ -189,8 +189,19 @@ func readRest(labels []string, text string) (parts []heard, done bool) {
 	return parts, done
 }
 
+// narrow makes full-width digits at the start of a line narrow.
+func narrow(line string) string {
+	for i, r := range line {
+		if f := foldRune(r); f < '0' || f > '9' {
+			return fold(line[:i]) + line[i:]
+		}
+	}
+	return fold(line)
+}
+
 // readItem reads an input's number or name at the start of a line.
 func readItem(labels []string, line string) (at int, rest string, ok bool) {
+	line = narrow(line)
 	if n, err := strconv.Atoi(line); err == nil && n >= 1 && n <= len(labels) {
 		return n - 1, "", true
 	}

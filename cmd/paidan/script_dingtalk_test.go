@@ -34,6 +34,7 @@ type dingtalkChat struct {
 	template bool              // cards are drawn; else they are markdown with numbered choices
 	users    map[string]string // id in the cast → DingTalk's
 	convs    map[string]string // alias → conversation
+	fields   map[string]string // "field:device" → what the form calls it
 	opened   int               // connections before the program started last
 }
 
@@ -79,6 +80,7 @@ func (c *dingtalkChat) configure(conf string) string {
 		pairs = append(pairs, from+"g-"+alias, "dingtalk/default/"+conv)
 	}
 	conf = strings.NewReplacer(pairs...).Replace(conf)
+	c.fields = fieldNames(c.stage.t, conf)
 	conf += fmt.Sprintf("\ndingtalk:\n  default:\n    client_id: %s\n    client_secret: %s\n    api_url: %s\n    oapi_url: %s\n", dingtalktest.ClientID, c.secret, c.srv.APIURL(), c.srv.OAPIURL())
 	if c.template {
 		conf += "    card_template_id: " + dingtalktest.TemplateID + "\n"
@@ -165,7 +167,7 @@ func (c *dingtalkChat) show(alias string, m dingtalktest.Message, only string) s
 			}
 		}
 	default:
-		x.lines = nonEmptyLines(c.mentions(unmarked(m.Text)))
+		x.lines = nonEmptyLines(c.mentions(unmarked(headingMark.ReplaceAllString(m.Text, ""))))
 		for i := range x.lines {
 			x.lines[i] = strings.TrimRight(x.lines[i], " ")
 		}
@@ -273,6 +275,9 @@ func drawnLabels(d dingtalktest.Drawing) []string {
 	}
 	return out
 }
+
+// headingMark is what makes a line of markdown a heading.
+var headingMark = regexp.MustCompile(`(?m)^#{1,6} `)
 
 // unmarked takes the backslashes out of markdown, as a client does.
 func unmarked(s string) string {
@@ -537,10 +542,29 @@ func (c *dingtalkChat) member(a target, joins bool) error {
 
 func (c *dingtalkChat) addBot(a target) error { return c.srv.Join("", c.conv(a)) }
 
-// What DingTalk does not have, or does not tell a robot.
-func (c *dingtalkChat) fill(string, bool, map[string]string) error {
-	return fmt.Errorf("no form is open")
+// fill answers what the person is asked in private. With change it answers as
+// far as it has values, and does not submit.
+func (c *dingtalkChat) fill(who string, change bool, values map[string]string) error {
+	user := c.users[who]
+	private := c.srv.Private(user)
+	last := func() string {
+		all := slices.DeleteFunc(c.srv.Messages(private), func(m dingtalktest.Message) bool { return m.User != "" })
+		if len(all) == 0 {
+			return ""
+		}
+		return strings.Join(c.show("dm "+nameOf(who), all[len(all)-1], "").lines, "\n")
+	}
+	say := func(text string) error {
+		_, answers := c.srv.Say(user, private, "", text)
+		c.stage.settle()
+		return dingtalkAnswered(answers...)
+	}
+	// Nobody is mentioned in a private chat: people are told by their names.
+	account := func(name string) string { return name }
+	return answerQuestions(values, c.fields, account, !change, last, say)
 }
+
+// What DingTalk does not have, or does not tell a robot.
 func (c *dingtalkChat) react(target, string, bool) error { return fmt.Errorf("reactions are not told") }
 func (c *dingtalkChat) edit(target, string) error        { return fmt.Errorf("messages cannot be edited") }
 func (c *dingtalkChat) shortcut(target) error            { return fmt.Errorf("there are no shortcuts") }

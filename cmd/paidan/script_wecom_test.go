@@ -81,31 +81,38 @@ func (c *wecomChat) configure(conf string) string {
 		pairs = append(pairs, from+"g-"+alias, "wecom/default/"+conv)
 	}
 	conf = strings.NewReplacer(pairs...).Replace(conf)
-	var tree any
-	if err := yaml.Unmarshal([]byte(conf), &tree); err != nil {
-		c.stage.t.Fatal(err)
-	}
-	c.nameFields(tree)
+	c.fields = fieldNames(c.stage.t, conf)
 	return conf + fmt.Sprintf("\nwecom:\n  default:\n    corp_id: %s\n    agent_id: %d\n    secret: %s\n    token: %s\n    encoding_aes_key: %s\n    api_url: %s\n    robot:\n      id: %s\n      secret: %s\n      ws_url: %s\n",
 		wecomtest.Corp, wecomtest.Agent, c.opt.Secret, c.opt.Token, c.opt.AESKey, c.srv.APIURL(), wecomtest.Robot, c.opt.RobotSecret, c.srv.WSURL())
 }
 
-// nameFields finds what the fields of the types are called.
-func (c *wecomChat) nameFields(v any) {
-	switch v := v.(type) {
-	case []any:
-		for _, x := range v {
-			c.nameFields(x)
-		}
-	case map[string]any:
-		key, _ := v["key"].(string)
-		if label, ok := v["label"].(string); ok && key != "" {
-			c.fields[cards.InField+key] = label
-		}
-		for _, x := range v {
-			c.nameFields(x)
+// fieldNames finds what the fields of the types are called: by the names that
+// forms have for them.
+func fieldNames(t *testing.T, conf string) map[string]string {
+	var tree any
+	if err := yaml.Unmarshal([]byte(conf), &tree); err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]string{}
+	var walk func(v any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case []any:
+			for _, x := range v {
+				walk(x)
+			}
+		case map[string]any:
+			key, _ := v["key"].(string)
+			if label, ok := v["label"].(string); ok && key != "" {
+				names[cards.InField+key] = label
+			}
+			for _, x := range v {
+				walk(x)
+			}
 		}
 	}
+	walk(tree)
+	return names
 }
 
 // connect does what an administrator does, who saves the address, and waits for

@@ -41,6 +41,7 @@ var benches = []struct {
 }{
 	{"clicks", (*bench).clicks},
 	{"visible", (*bench).visible},
+	{"platforms", (*bench).platforms},
 	{"start", (*bench).start},
 	{"lists", (*bench).lists},
 }
@@ -49,21 +50,23 @@ func (p *program) benchCommand() *cobra.Command {
 	b := &bench{p: p}
 	var database string
 	cmd := &cobra.Command{
-		Use:   "bench [clicks|visible|start|lists|all]",
+		Use:   "bench [clicks|visible|platforms|start|lists|all]",
 		Short: "Drive load through the real HTTP door and print the figures as JSON",
 		Long: `Drives load through the real HTTP door of a server process of this binary, with
-an emulated workspace on the other side, and prints the figures as JSON.
+emulated platforms on the other side, and prints the figures as JSON.
 
-  clicks   a signed click on Claim, until it is committed and answered, beside
-           what the database alone makes of the same statements
-  visible  a mixed day of work, until each card is seen to change; memory
-  start    from the start of the process until it is ready; idle memory
-  lists    lists and searches among many tickets
+  clicks     a signed click on Claim, until it is committed and answered, beside
+             what the database alone makes of the same statements
+  visible    a mixed day of work, until each card is seen to change; memory
+  platforms  twenty installs of all platforms in one server: answers, cards,
+             outgoing calls, memory
+  start      from the start of the process until it is ready; idle memory
+  lists      lists and searches among many tickets
 
 PostgreSQL is a throwaway server with fsync on, started from the programs on
 this machine, or the one that PAIDAN_TEST_DATABASE_URL names.`,
 		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
-		ValidArgs: []string{"clicks", "visible", "start", "lists", "all"},
+		ValidArgs: []string{"clicks", "visible", "platforms", "start", "lists", "all"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch database {
 			case "":
@@ -85,9 +88,9 @@ this machine, or the one that PAIDAN_TEST_DATABASE_URL names.`,
 	f.IntVar(&b.clients, "clients", 0, "clicks: connections (default 16 on postgres, 64 on sqlite)")
 	f.IntVar(&b.tickets, "tickets", 0, "clicks: tickets claimed in a round (default 8000); start, lists: tickets there are (default 1000000)")
 	f.IntVar(&b.rounds, "rounds", 3, "clicks, start: how often; the median counts")
-	f.IntVar(&b.seconds, "seconds", 30, "visible: how long; lists: for each list at most a tenth of it")
-	f.IntVar(&b.rate, "rate", 50, "visible: events a second")
-	f.StringVar(&b.profile, "profile", "", "clicks, visible: `folder` for CPU profiles of the server")
+	f.IntVar(&b.seconds, "seconds", 30, "visible, platforms: how long; lists: for each list at most a tenth of it")
+	f.IntVar(&b.rate, "rate", 50, "visible, platforms: events a second, in all")
+	f.StringVar(&b.profile, "profile", "", "clicks, visible, platforms: `folder` for CPU profiles of the server (platforms: and its log)")
 	return cmd
 }
 

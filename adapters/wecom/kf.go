@@ -101,7 +101,12 @@ func (k *kf) verify(r bot.Raw, now time.Time) ([]byte, error) {
 	case r.Method == http.MethodGet:
 		return k.crypt.echo(r.Query, now)
 	}
-	return openOuter(k.crypt, r, now, k.conf.CorpID, "")
+	// Which agent it names depends on whose secret kf has: it is not looked at.
+	env, err := parseOuter(r.Body)
+	if err != nil || r.Method != http.MethodPost || len(r.Query) != 3 || env.to != k.conf.CorpID {
+		return nil, bot.ErrUnverified
+	}
+	return k.crypt.open(r.Query, env.encrypt, now)
 }
 
 // decode reads what came to kf's own address, and messages that were fetched.
@@ -563,6 +568,8 @@ func (k *kf) check(ctx context.Context) []bot.Finding {
 	f := bot.Finding{OK: true, What: k.install.String() + " kf"}
 	list, err := k.accounts(ctx)
 	switch {
+	case errors.Is(err, bot.ErrUnauthorized) && !k.wanted():
+		f.Says = "not used"
 	case errors.Is(err, bot.ErrUnauthorized):
 		f.OK, f.Says = false, "微信客服 is not open to this app ("+err.Error()+"): add the app under 微信客服 → API → 可调用接口的应用"
 	case err != nil:

@@ -24,9 +24,10 @@ type kfTempo struct {
 	busy  time.Duration             // before looking again at what another process fetches
 	again func(n int) time.Duration // before the n-th repetition of what failed
 	stale time.Duration             // how old may be what is found when there is no cursor yet
+	shut  time.Duration             // between two looks while 微信客服 is not open to the app
 }
 
-var usualKFTempo = kfTempo{look: 5 * time.Minute, lease: 15 * time.Second, renew: 5 * time.Second, busy: 2 * time.Second, again: backoff, stale: time.Hour}
+var usualKFTempo = kfTempo{look: 5 * time.Minute, lease: 15 * time.Second, renew: 5 * time.Second, busy: 2 * time.Second, again: backoff, stale: time.Hour, shut: time.Hour}
 
 const (
 	kfPage = 1000
@@ -72,6 +73,13 @@ func (k *kf) stream(ctx context.Context, sink func(context.Context, http.Respons
 			}
 		case <-look.C:
 			accounts, err := k.accounts(ctx)
+			if errors.Is(err, bot.ErrUnauthorized) && !k.wanted() {
+				// Most corps have no customers here: that is no fault, and nothing to
+				// ask about every few minutes. A nudge says when it has changed.
+				k.log.Info("customer service is not open to this app", "install", k.install.String())
+				look.Reset(k.tempo.shut)
+				continue
+			}
 			if err != nil && ctx.Err() == nil {
 				k.log.Warn("kf accounts not listed", "install", k.install.String(), "error", err)
 				failed++
@@ -86,6 +94,9 @@ func (k *kf) stream(ctx context.Context, sink func(context.Context, http.Respons
 		}
 	}
 }
+
+// wanted reports whether the configuration speaks of 微信客服.
+func (k *kf) wanted() bool { return k.conf.KF != KFConfig{} }
 
 // accounts are the ids of the accounts that we may manage.
 // https://developer.work.weixin.qq.com/document/path/94661

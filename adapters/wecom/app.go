@@ -2,6 +2,7 @@ package wecom
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -96,7 +97,7 @@ func (a *app) post(ctx context.Context, to bot.Dest, once string, c cards.Card) 
 // lostFor is how long an attempt whose outcome nobody knows is remembered.
 const lostFor = 24 * time.Hour
 
-func lostKey(once string) string { return "lost/" + once }
+func lostKey(task string) string { return "lost/" + task }
 
 // postCard shows a card. When WeCom knows it already, an earlier attempt went
 // through although we did not hear so: then it stands there, as it was then.
@@ -165,52 +166,42 @@ func (a *app) keepCode(ctx context.Context, task, code string) {
 	}
 }
 
-// lost remembers that an attempt may have gone through.
-func (a *app) lost(ctx context.Context, once, print string) {
+// lost remembers what an attempt that may have gone through was to show.
+func (a *app) lost(ctx context.Context, task, print string) {
 	ctx, cancel := aside(ctx)
 	defer cancel()
-	if err := a.shelf.Put(ctx, lostKey(once), print, lostFor); err != nil {
-		a.log.Error("lost answer not noted: the message may come twice", "install", a.install.String(), "error", err)
+	if err := a.shelf.Put(ctx, lostKey(task), print, lostFor); err != nil {
+		a.log.Error("lost answer not noted: the card may show an older state", "install", a.install.String(), "error", err)
 	}
 }
 
-// dupInterval is how long WeCom compares messages that may be repetitions, in
-// seconds: the longest that it takes.
-const dupInterval = 4 * 3600
+// interval is how long WeCom compares a message with those before it, in seconds.
+// It swallows what is the same, so a message whose answer was lost can be sent
+// again. But people ask the same twice and want two answers: the time is short,
+// and as part of what is compared it differs from one message to the next.
+func interval(key string) int {
+	sum := sha256.Sum256([]byte(key))
+	return 60 + int(sum[0])%60
+}
 
-// postText sends a text. WeCom would swallow the same words sent twice within
-// hours, and people ask the same twice: so it is told to compare only after an
-// attempt whose answer was lost.
 func (a *app) postText(ctx context.Context, user, once, text string) (bot.MessageRef, error) {
-	key := taskOf(a.install, user, once)
-	m := appMessage{ToUser: user, AgentID: a.conf.AgentID, MsgType: "text", Text: &textPart{text}}
-	return a.deliver(ctx, user, key, m)
+	return a.deliver(ctx, appMessage{ToUser: user, MsgType: "text", Text: &textPart{text}}, once)
 }
 
 // deliver sends what is no card.
-func (a *app) deliver(ctx context.Context, user, key string, m appMessage) (bot.MessageRef, error) {
-	was, err := a.shelf.Get(ctx, lostKey(key))
-	if err != nil {
-		return "", fmt.Errorf("what was sent before: %w", err)
-	}
-	if was != "" {
-		m.Duplicate, m.Interval = 1, dupInterval
-	}
+func (a *app) deliver(ctx context.Context, m appMessage, once string) (bot.MessageRef, error) {
+	m.AgentID, m.Duplicate, m.Interval = a.conf.AgentID, 1, interval(taskOf(a.install, m.ToUser, once))
 	var got accepted
-	err = a.api.send(ctx, sendPath, m, &got)
-	if errors.Is(err, bot.ErrUnknown) {
-		a.lost(ctx, key, "1")
+	if err := a.api.send(ctx, sendPath, m, &got); err != nil {
+		return "", err
 	}
-	if err == nil {
-		err = got.verdict()
-	}
-	if err != nil {
+	if err := got.verdict(); err != nil {
 		return "", err
 	}
 	if !sentForm.MatchString(got.MsgID) {
-		return textRef(user, noMessage), nil // a repetition that WeCom swallowed
+		return textRef(m.ToUser, noMessage), nil // a repetition that WeCom swallowed
 	}
-	return textRef(user, got.MsgID), nil
+	return textRef(m.ToUser, got.MsgID), nil
 }
 
 // noMessage stands for a msgid that WeCom did not tell.

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/paidan/paidan/bot"
 )
@@ -25,6 +26,8 @@ const (
 
 	leastFile = 6        // bytes; WeCom takes none of 5 or less
 	mostFile  = 20 << 20 // of the type "file"
+
+	uploadedFor = 24 * time.Hour // WeCom keeps it for three days
 )
 
 // media opens a file by its media id. The caller closes it.
@@ -163,9 +166,19 @@ func (a *app) sendFile(ctx context.Context, to bot.Dest, once, name string, size
 	if !userForm.MatchString(to.User) {
 		return "", fmt.Errorf("member %q: %w", to.User, bot.ErrRejected)
 	}
-	id, err := a.api.upload(ctx, name, size, content)
+	// The same file id for each attempt, so that WeCom knows a repetition.
+	key := "file/" + taskOf(a.install, to.User, once)
+	id, err := a.shelf.Get(ctx, key)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("file uploaded before: %w", err)
 	}
-	return a.deliver(ctx, to.User, taskOf(a.install, to.User, once), appMessage{ToUser: to.User, AgentID: a.conf.AgentID, MsgType: "file", File: &filePart{id}})
+	if id == "" {
+		if id, err = a.api.upload(ctx, name, size, content); err != nil {
+			return "", err
+		}
+		if err := a.shelf.Put(ctx, key, id, uploadedFor); err != nil {
+			return "", fmt.Errorf("note an uploaded file: %w", err)
+		}
+	}
+	return a.deliver(ctx, appMessage{ToUser: to.User, MsgType: "file", File: &filePart{id}}, once)
 }

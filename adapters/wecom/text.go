@@ -123,21 +123,14 @@ func asText(c cards.Card) string {
 	return fitBytes(s, maxBytes)
 }
 
-// withoutFrame takes the "[card]" off that marks cards in transcripts.
+// withoutFrame takes the "[card #1024]" off that marks cards in transcripts.
 func withoutFrame(c cards.Card, s string) string {
-	head, rest, ok := strings.Cut(s, "] ")
-	if !ok || !strings.HasPrefix(head, "[card") && !strings.HasPrefix(head, "[form") {
+	head, rest, ok := strings.Cut(s, "]")
+	number, card := strings.CutPrefix(head, "[card")
+	if !ok || !card {
 		return s
 	}
-	number := strings.TrimSpace(strings.TrimPrefix(strings.TrimPrefix(head, "[card"), "[form"))
-	return strings.TrimSpace(c.Tone.Emoji()+" "+number) + sep(c, number) + rest
-}
-
-func sep(c cards.Card, number string) string {
-	if c.Tone.Emoji() == "" && number == "" {
-		return ""
-	}
-	return " "
+	return strings.TrimLeft(c.Tone.Emoji()+number+rest, " \n")
 }
 
 // layout draws a card that has nothing to press.

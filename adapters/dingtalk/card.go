@@ -100,8 +100,9 @@ func draw(c cards.Card) map[string]string {
 		if f.Label == "" && f.Value == "" && f.Action == nil {
 			continue
 		}
+		label, text := line(f.Label, maxLabel), strings.TrimSpace(clean(cutBytes(f.Value, 4*maxValue)))
 		lists["facts"] = append(lists["facts"], fitting(maxValue-2, func(room int) any {
-			return factItem{line(f.Label, maxLabel), cutBytes(strings.TrimSpace(clean(f.Value)), room)}
+			return factItem{label, cutBytes(text, room)}
 		}))
 		if f.Action != nil { // a button beside it is nothing the template has
 			a := *f.Action
@@ -115,9 +116,10 @@ func draw(c cards.Card) map[string]string {
 		for len(acts) > 0 && len(encode(acts)) > maxValue-200 {
 			acts = acts[:len(acts)-1]
 		}
-		text := oneLine(strings.TrimSpace(r.Tone.Emoji() + " " + r.Text))
+		text := oneLine(cutBytes(strings.TrimSpace(r.Tone.Emoji()+" "+r.Text), 4*maxValue))
+		detail := oneLine(cutBytes(r.Detail, 4*maxValue))
 		lists["rows"] = append(lists["rows"], fitting(maxValue-2, func(room int) any {
-			return rowItem{cutBytes(text, max(room*2/3, 60)), cutBytes(oneLine(r.Detail), room/3), acts}
+			return rowItem{cutBytes(text, max(room*2/3, 60)), cutBytes(detail, room/3), acts}
 		}))
 	}
 	var plain []cards.Action

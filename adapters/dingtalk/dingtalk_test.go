@@ -555,3 +555,32 @@ func drawnCards() map[string]cards.Card {
 	maps.Copy(out, houseCards((&Adapter{conf: Config{CardTemplateID: "x"}}).Caps()))
 	return out
 }
+
+// serve is a hook that does what the gateway does, and returns its address.
+func (d *desk) serve(t testing.TB, reply func(bot.Event) bot.Reply) string {
+	t.Helper()
+	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		raw := bot.Raw{Method: r.Method, Header: r.Header, Query: r.URL.Query(), Body: body}
+		plain, err := d.a.Verify(raw, d.clock.now())
+		if err != nil {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		in, err := d.a.Decode(raw, plain)
+		if err != nil {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		out := bot.Reply{Echo: in.Echo}
+		for _, e := range in.Events {
+			out = reply(e)
+		}
+		d.a.Reply(w, in, out)
+	}))
+	t.Cleanup(hook.Close)
+	return hook.URL
+}

@@ -96,6 +96,16 @@ func (own links) drawLine(l string) string {
 // links are the addresses of a card's own buttons.
 type links map[string]bool
 
+// at is the address of ours at the start of s that ends there or before a space.
+func (own links) at(s string) string {
+	for u := range own {
+		if rest, ok := strings.CutPrefix(s, u); ok && (rest == "" || rest[0] == ' ') {
+			return u
+		}
+	}
+	return ""
+}
+
 // escape takes the meaning out of a text of one line.
 func escape(s string) string { return links(nil).escape(s) }
 
@@ -104,9 +114,9 @@ func (own links) escape(s string) string {
 	var b strings.Builder
 	b.Grow(len(s) + 16)
 	for i := 0; i < len(s); {
-		if n := addressAt(s[i:]); n > 0 && own[s[i:i+n]] && (i == 0 || !wordByte(s[i-1])) {
-			b.WriteString(s[i : i+n])
-			i += n
+		if u := own.at(s[i:]); u != "" {
+			b.WriteString(u)
+			i += len(u)
 			continue
 		}
 		if rest := s[i:]; strings.HasPrefix(rest, "://") || len(rest) > 4 && strings.EqualFold(rest[:4], "www.") {
@@ -151,30 +161,4 @@ func atStart(s string) string {
 		}
 	}
 	return s
-}
-
-func wordByte(c byte) bool {
-	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
-}
-
-// addressAt is the length of the web address at the start of s, 0 for none. It
-// ends at the first sign that could end or open something in markdown.
-func addressAt(s string) int {
-	n := 0
-	switch {
-	case strings.HasPrefix(s, "https://"):
-		n = len("https://")
-	case strings.HasPrefix(s, "http://"):
-		n = len("http://")
-	default:
-		return 0
-	}
-	at := n
-	for at < len(s) && (wordByte(s[at]) || strings.IndexByte("-._:/?#&=%+,;", s[at]) >= 0) {
-		at++
-	}
-	if at == n {
-		return 0
-	}
-	return at
 }

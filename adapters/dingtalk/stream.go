@@ -37,7 +37,9 @@ const (
 	maxFrame     = 1 << 20
 	handTries    = 8 // how often a message is handed over before it is given up
 	dialPatience = 15 * time.Second
-	seenKept     = 90 * 24 * time.Hour
+	// settle is how long after the answer to a press its card is left alone.
+	settle   = 100 * time.Millisecond
+	seenKept = 90 * 24 * time.Hour
 )
 
 func backoff(n int) time.Duration {
@@ -472,7 +474,8 @@ func (l *link) press(ctx context.Context, f frame) {
 			end = sync.OnceFunc(l.a.presses.begin(data.at("outTrackId").str()))
 		}
 	}
-	defer end()
+	// The answer must have changed the card before anything else does.
+	defer func() { time.AfterFunc(settle, end) }()
 	w := &recorder{header: http.Header{}}
 	done := make(chan error, 1)
 	go func() { done <- l.safely(ctx, w, f) }()
@@ -493,7 +496,7 @@ func (l *link) press(ctx context.Context, f frame) {
 			l.a.log.Warn("press answered without its card: it took too long", "install", l.a.install.String())
 			l.ack(f, http.StatusOK, `{"response":{}}`)
 		}
-		end()
+		time.AfterFunc(settle, end)
 		if err := <-done; err != nil {
 			l.a.log.Warn("press not dealt with", "install", l.a.install.String(), "error", err)
 		}

@@ -236,21 +236,23 @@ func TestThreat_TA01(t *testing.T) {
 	good := dingtalktest.SignRobot(dingtalktest.ClientSecret, stamp)
 	sig := good.Get(robotSign)
 	for name, change := range map[string]func(*bot.Raw){
-		"absent":         func(r *bot.Raw) { r.Header.Del(robotSign) },
-		"empty":          func(r *bot.Raw) { r.Header.Set(robotSign, "") },
-		"twice":          func(r *bot.Raw) { r.Header.Add(robotSign, sig) },
-		"escaped":        func(r *bot.Raw) { r.Header.Set(robotSign, url.QueryEscape(sig)) },
-		"without =":      func(r *bot.Raw) { r.Header.Set(robotSign, strings.TrimRight(sig, "=")) },
-		"other key":      func(r *bot.Raw) { r.Header["sign"] = []string{sig} },
-		"no stamp":       func(r *bot.Raw) { r.Header.Del(robotStamp) },
-		"a GET":          func(r *bot.Raw) { r.Method = "GET" },
-		"another path":   func(r *bot.Raw) { r.Path = "cards" },
-		"unknown path":   func(r *bot.Raw) { r.Path = "x" },
-		"event as well":  func(r *bot.Raw) { r.Query = url.Values{"msg_signature": {"x"}} },
-		"card as well":   func(r *bot.Raw) { r.Header.Set(cardSign, "x") },
-		"card's secret":  func(r *bot.Raw) { r.Header = dingtalktest.SignRobot(cardSecret, stamp) },
-		"signed as card": func(r *bot.Raw) { r.Header.Set(robotSign, cardSignature(dingtalktest.ClientSecret, good.Get(robotStamp))) },
-		"from a socket":  func(r *bot.Raw) { r.Socket = true },
+		"absent":        func(r *bot.Raw) { r.Header.Del(robotSign) },
+		"empty":         func(r *bot.Raw) { r.Header.Set(robotSign, "") },
+		"twice":         func(r *bot.Raw) { r.Header.Add(robotSign, sig) },
+		"escaped":       func(r *bot.Raw) { r.Header.Set(robotSign, url.QueryEscape(sig)) },
+		"without =":     func(r *bot.Raw) { r.Header.Set(robotSign, strings.TrimRight(sig, "=")) },
+		"other key":     func(r *bot.Raw) { r.Header["sign"] = []string{sig} },
+		"no stamp":      func(r *bot.Raw) { r.Header.Del(robotStamp) },
+		"a GET":         func(r *bot.Raw) { r.Method = "GET" },
+		"another path":  func(r *bot.Raw) { r.Path = "cards" },
+		"unknown path":  func(r *bot.Raw) { r.Path = "x" },
+		"event as well": func(r *bot.Raw) { r.Query = url.Values{"msg_signature": {"x"}} },
+		"card as well":  func(r *bot.Raw) { r.Header.Set(cardSign, "x") },
+		"card's secret": func(r *bot.Raw) { r.Header = dingtalktest.SignRobot(cardSecret, stamp) },
+		"signed as card": func(r *bot.Raw) {
+			r.Header.Set(robotSign, cardSignature(dingtalktest.ClientSecret, good.Get(robotStamp)))
+		},
+		"from a socket": func(r *bot.Raw) { r.Socket = true },
 	} {
 		r := bot.Raw{Method: "POST", Header: good.Clone(), Body: body}
 		change(&r)

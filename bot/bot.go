@@ -140,6 +140,11 @@ func (b *Bot) one(ctx context.Context, i Install, ev Event) (Reply, error) {
 	if t.adapter == nil {
 		return Reply{}, fmt.Errorf("install %s is not known", i)
 	}
+	if len(b.installs) > 1 && uses[ev.Kind] {
+		if err := b.svc.Used(ctx, ev.User.String(), b.now()); err != nil {
+			return Reply{}, err
+		}
+	}
 	if ev.Kind == Message {
 		// What waited for him comes before what he gets for this message.
 		if _, err := b.out.Spoke(ctx, t.lane(), tickets.At(b.now())); err != nil {
@@ -170,6 +175,9 @@ func (b *Bot) one(ctx context.Context, i Install, ev Event) (Reply, error) {
 	}
 	return r, err
 }
+
+// uses are the kinds of events by which a person uses his account.
+var uses = map[Kind]bool{Message: true, Slash: true, Click: true, Submit: true, Shortcut: true, Reacted: true, HomeOpened: true}
 
 // turn is one event being handled.
 type turn struct {
@@ -400,15 +408,16 @@ const introduceTime = 1200 * time.Millisecond
 
 // introduce makes the event's actor known, with what his platform tells of him.
 func (t *turn) introduce(ctx context.Context) error {
-	_, err := t.b.ensure(ctx, t.adapter, User{Ref: t.ev.User, Name: t.ev.UserName, Guest: t.ev.Guest})
+	_, err := t.b.ensure(ctx, t.adapter, User{Ref: t.ev.User, Name: t.ev.UserName, Guest: t.ev.Guest}, !uses[t.ev.Kind])
 	return err
 }
 
 // ensure makes an account known by what was told of it with an event and by what
-// its platform tells when asked. Who was called a guest by either is one.
-func (b *Bot) ensure(ctx context.Context, a Adapter, told User) (tickets.PersonID, error) {
+// its platform tells when asked. Who was called a guest by either is one. others:
+// he was named by somebody else.
+func (b *Bot) ensure(ctx context.Context, a Adapter, told User, others bool) (tickets.PersonID, error) {
 	u := told.Ref
-	p := tickets.Profile{Account: u.String(), Name: told.Name, Guest: told.Guest}
+	p := tickets.Profile{Account: u.String(), Name: told.Name, Guest: told.Guest, Others: others}
 	if f, ok := a.(UserFinder); ok {
 		ctx, cancel := context.WithTimeout(ctx, introduceTime)
 		defer cancel()
@@ -439,7 +448,7 @@ func (t *turn) person(ctx context.Context, u UserRef, name string) (tickets.Pers
 	if err != nil && !errors.Is(err, tickets.ErrNoAccount) {
 		return "", err
 	}
-	return t.b.ensure(ctx, t.adapter, User{Ref: u, Name: name})
+	return t.b.ensure(ctx, t.adapter, User{Ref: u, Name: name}, true)
 }
 
 // refused turns an error into a private sentence, and passes everything that is

@@ -566,7 +566,7 @@ func (b *Bot) SyncGroup(ctx context.Context, conv ConvRef) error {
 	var refs []string
 	for _, u := range members {
 		if known, err := b.svc.AccountOf(ctx, u.String()); errors.Is(err, tickets.ErrNoAccount) || err == nil && nameless(known.Name, u) {
-			if _, err := b.ensure(ctx, a, User{Ref: u}); err != nil {
+			if _, err := b.ensure(ctx, a, User{Ref: u}, true); err != nil {
 				return err
 			}
 		}

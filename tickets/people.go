@@ -27,6 +27,15 @@ type Profile struct {
 	Locale  string
 	Zone    string
 	Guest   bool // external or restricted: may ask, may not work
+	Others  bool // somebody else named him: he has not used the account just now
+}
+
+// seen is when the account was used, or 0 when it was not.
+func (p Profile) seen(now Time) Time {
+	if p.Others {
+		return 0
+	}
+	return now
 }
 
 // EnsureAccount makes the account known and returns whose it is. A new account
@@ -57,7 +66,7 @@ func ensureAccount(ctx context.Context, tx *sqldb.Tx, p Profile, now Time) (Pers
 		return "", err
 	}
 	n, err := tx.Exec(ctx, `INSERT INTO accounts (ref, person, name, guest, seen, asked) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (ref) DO NOTHING`,
-		p.Account, id, p.Name, p.Guest, now, now)
+		p.Account, id, p.Name, p.Guest, p.seen(now), now)
 	if err != nil {
 		return "", fmt.Errorf("insert account: %w", err)
 	}
@@ -105,11 +114,30 @@ func updateAccount(ctx context.Context, tx *sqldb.Tx, id PersonID, p Profile, no
 	if err != nil {
 		return fmt.Errorf("update person: %w", err)
 	}
-	if _, err := tx.Exec(ctx, `UPDATE accounts SET name = CASE WHEN ? = '' THEN name ELSE ? END, guest = ?, seen = ?, asked = ? WHERE ref = ?`,
-		p.Name, p.Name, p.Guest, now, now, p.Account); err != nil {
+	if _, err := tx.Exec(ctx, `UPDATE accounts SET name = CASE WHEN ? = '' THEN name ELSE ? END, guest = ?, seen = CASE WHEN seen < ? THEN ? ELSE seen END, asked = ? WHERE ref = ?`,
+		p.Name, p.Name, p.Guest, p.seen(now), p.seen(now), now, p.Account); err != nil {
 		return fmt.Errorf("update account: %w", err)
 	}
 	return nil
+}
+
+// Used notes that a person uses an account, if another one of his was used
+// later until now: what he is to be told in private comes to the last one.
+func (s *Service) Used(ctx context.Context, account string, now time.Time) error {
+	var other []string
+	err := s.db.Select(ctx, &other, `SELECT b.ref FROM accounts a JOIN accounts b ON b.person = a.person AND b.ref <> a.ref AND b.seen >= a.seen WHERE a.ref = ? LIMIT 1`, account)
+	if err != nil {
+		return fmt.Errorf("find other accounts: %w", err)
+	}
+	if len(other) == 0 {
+		return nil
+	}
+	return s.db.Tx(ctx, func(tx *sqldb.Tx) error {
+		if _, err := tx.Exec(ctx, `UPDATE accounts SET seen = ? WHERE ref = ? AND seen < ?`, At(now), account, At(now)); err != nil {
+			return fmt.Errorf("note use: %w", err)
+		}
+		return nil
+	})
 }
 
 // Account is an account as it is known.

@@ -152,7 +152,7 @@ func parseScript(t *testing.T, file, text string) *script {
 		case line == "faults expected" && cur == nil:
 			before.WriteString(line + "\n")
 			s.faults = true
-		case strings.HasPrefix(line, "#"), strings.TrimSpace(line) == "" && cur != nil:
+		case strings.HasPrefix(line, "# "), strings.TrimSpace(line) == "" && cur != nil:
 			flush()
 			before.WriteString(line + "\n")
 		case cur != nil:

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -440,7 +441,7 @@ func (t *turn) questionAfter(ctx context.Context, d *dialogue, why string, files
 		return t.questionRest(d, q), nil
 	}
 	q.Input = *in
-	q.Input.Required = in.Required || d.needed(*in)
+	q.Input.Required = in.Required || d.needed(*in) || d.Wrong[in.Name] != ""
 	if d.Wrong[in.Name] != "" {
 		q.Wrong = d.Wrong[in.Name]
 	}
@@ -503,8 +504,38 @@ func (t *turn) offered(ctx context.Context, act cards.Act, in cards.Input) ([]ca
 	if err != nil {
 		return nil, err
 	}
+	if t.learnNames(ctx, all) {
+		if all, err = t.b.svc.Workers(ctx, tk.Desk, t.install.String(), peopleAsked+1); err != nil {
+			return nil, err
+		}
+	}
 	all = slices.DeleteFunc(all, func(a tickets.Account) bool { return a.Person == tk.Owner })
 	return t.options(all, false), nil
+}
+
+// learnNames asks the platform, all at once, what those are called who have not
+// spoken yet, and reports whether there were any. Who cannot be looked up is not
+// offered.
+func (t *turn) learnNames(ctx context.Context, all []tickets.Account) bool {
+	if _, ok := t.adapter.(UserFinder); !ok {
+		return false
+	}
+	var asked sync.WaitGroup
+	any := false
+	for _, a := range all {
+		u, err := parseUser(a.Ref)
+		if err != nil || !nameless(a.Name, u) {
+			continue
+		}
+		any = true
+		asked.Go(func() {
+			if _, err := t.b.ensure(ctx, t.adapter, User{Ref: u}, true); err != nil {
+				t.b.log.Warn("user was not introduced", "install", t.install.String(), "err", err)
+			}
+		})
+	}
+	asked.Wait()
+	return any
 }
 
 // options are people by number; told apart by their ids where their names do not.

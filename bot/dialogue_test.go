@@ -148,6 +148,9 @@ func (x *words) owner(number int64) string {
 func TestPeopleAreNamedAsPeopleDo(t *testing.T) {
 	eachTalk(t, func(t *testing.T, x *words) {
 		x.made()
+		x.want(x.says("li", "转派 #1"), "1 赵六", "2 钱八") // who has never spoken is known by his name too
+		x.want(x.says("li", "钱八"), "原因？")
+		x.says("li", "取消")
 		for i, say := range []string{"赵六", "@赵六", "1", "zhao"} {
 			x.want(x.says("li", "转派 #1"), "处理人？")
 			ev := x.event("li", "", say)

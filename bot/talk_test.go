@@ -68,10 +68,10 @@ func (w *wordy) Update(_ context.Context, ref MessageRef, c cards.Card) (Message
 	return "", ErrGone
 }
 
-// FindUser knows one person by his id.
+// FindUser knows two people who have never spoken.
 func (*wordy) FindUser(_ context.Context, u UserRef) (User, error) {
-	if u.ID == "new.one" {
-		return User{Ref: u, Name: "新来的"}, nil
+	if name := map[string]string{"new.one": "新来的", "qian": "钱八"}[u.ID]; name != "" {
+		return User{Ref: u, Name: name}, nil
 	}
 	return User{}, fmt.Errorf("no user: %w", ErrRejected)
 }
@@ -118,7 +118,7 @@ func newWords(t *testing.T, db *sqldb.DB) *words {
 	x.b.Add(chat, x.chat)
 	err := svc.Configure(t.Context(), tickets.Setup{Desks: []tickets.DeskSetup{{
 		Desk:   tickets.Desk{Key: "it", Name: "IT", Types: []tickets.Type{{Key: "account", Name: "账号"}, {Key: "device", Name: "设备", Fields: allKinds}}, Causes: []string{"配置", "硬件"}},
-		Triage: []string{"chat/one/team"}, Intake: []string{"chat/one/all"}, Agents: []string{"chat/one/li", "chat/one/zhao"},
+		Triage: []string{"chat/one/team"}, Intake: []string{"chat/one/all"}, Agents: []string{"chat/one/li", "chat/one/zhao", "chat/one/qian"},
 	}, {
 		Desk: tickets.Desk{Key: "hr", Name: "HR"}, Agents: []string{"chat/one/li"}, Intake: []string{"chat/one/people"},
 	}}}, x.now)

@@ -21,12 +21,13 @@ func (s *Service) Named(ctx context.Context, install, name string, limit int) ([
 }
 
 // Workers lists those who work at a desk by their account on an install, with
-// their names: at most limit of them, who owns the fewest open tickets first.
+// their names as far as they are known: at most limit of them, who owns the
+// fewest open tickets first.
 func (s *Service) Workers(ctx context.Context, desk DeskKey, install string, limit int) ([]Account, error) {
 	var out []Account
 	err := s.db.Select(ctx, &out, `SELECT a.ref, a.person, p.name, a.seen, a.asked FROM accounts a JOIN people p ON p.id = a.person
 		WHERE p.id IN (SELECT person FROM roles WHERE desk IN (?, '*') AND role IN ('agent', 'lead', 'admin'))
-		AND p.name <> '' AND p.erased = 0 AND substr(a.ref, 1, ?) = ?
+		AND p.erased = 0 AND substr(a.ref, 1, ?) = ?
 		ORDER BY (SELECT count(*) FROM tickets t WHERE t.owner = p.id AND t.status IN ('new', 'active', 'waiting', 'held', 'solved')), p.name, a.ref LIMIT ?`,
 		desk, len([]rune(install))+1, install+"/", limit)
 	if err != nil {

@@ -94,41 +94,24 @@ func (a *app) post(ctx context.Context, to bot.Dest, once string, c cards.Card) 
 	return a.postText(ctx, to.User, once, asText(c))
 }
 
-// lostFor is how long an attempt whose outcome nobody knows is remembered.
-const lostFor = 24 * time.Hour
-
-func lostKey(task string) string { return "lost/" + task }
-
-// postCard shows a card. When WeCom knows it already, an earlier attempt went
-// through although we did not hear so: then it stands there, as it was then.
+// postCard shows a card. When WeCom knows its task_id already, an earlier attempt
+// went through although we did not hear so: the card stands there once, with what
+// was true then, and the next press or change brings it up to date.
 func (a *app) postCard(ctx context.Context, user string, t *templateCard) (bot.MessageRef, error) {
-	print, err := fingerprint(t)
+	ref := appRef(user, t.TaskID)
+	var got accepted
+	err := a.api.send(ctx, sendPath, appMessage{ToUser: user, AgentID: a.conf.AgentID, MsgType: "template_card", Card: t, Duplicate: 1}, &got)
+	if code(err) == usedTask {
+		return ref, nil
+	}
 	if err != nil {
 		return "", err
 	}
-	ref := appRef(user, t.TaskID)
-	var got accepted
-	err = a.api.send(ctx, sendPath, appMessage{ToUser: user, AgentID: a.conf.AgentID, MsgType: "template_card", Card: t, Duplicate: 1}, &got)
-	switch {
-	case err == nil:
-		if err := got.verdict(); err != nil {
-			return "", err
-		}
-		a.keepCode(ctx, t.TaskID, got.ResponseCode)
-		return ref, nil
-	case code(err) == usedTask:
-		was, err := a.shelf.Get(ctx, lostKey(t.TaskID))
-		if err != nil {
-			return "", fmt.Errorf("what was sent before: %w", err)
-		}
-		if was != "" && was != print {
-			return ref, fmt.Errorf("%s: an older state was sent before: %w", sendPath, bot.ErrFixed)
-		}
-		return ref, nil
-	case errors.Is(err, bot.ErrUnknown):
-		a.lost(ctx, t.TaskID, print)
+	if err := got.verdict(); err != nil {
+		return "", err
 	}
-	return "", err
+	a.keepCode(ctx, t.TaskID, got.ResponseCode)
+	return ref, nil
 }
 
 // verdict: when nobody got it WeCom says 81013, but it may also say so this way.
@@ -137,14 +120,6 @@ func (g accepted) verdict() error {
 		return fmt.Errorf("%s: the member cannot be reached: %w", sendPath, bot.ErrGone)
 	}
 	return nil
-}
-
-func fingerprint(t *templateCard) (string, error) {
-	b, err := encode(t)
-	if err != nil {
-		return "", fmt.Errorf("card: %w", err)
-	}
-	return digest(string(b)), nil
 }
 
 // aside makes a context for what must still be kept although the caller's time
@@ -163,15 +138,6 @@ func (a *app) keepCode(ctx context.Context, task, code string) {
 	defer cancel()
 	if err := a.shelf.Push(ctx, codeKey(task), code, codeFor); err != nil {
 		a.log.Error("code of a card not kept: it can be changed after the next press only", "install", a.install.String(), "error", err)
-	}
-}
-
-// lost remembers what an attempt that may have gone through was to show.
-func (a *app) lost(ctx context.Context, task, print string) {
-	ctx, cancel := aside(ctx)
-	defer cancel()
-	if err := a.shelf.Put(ctx, lostKey(task), print, lostFor); err != nil {
-		a.log.Error("lost answer not noted: the card may show an older state", "install", a.install.String(), "error", err)
 	}
 }
 
@@ -265,6 +231,9 @@ func (a *app) redraw(ctx context.Context, user, code string, t *templateCard) er
 	return err
 }
 
+// recalledFor is longer than WeCom lets anything be taken back.
+const recalledFor = 48 * time.Hour
+
 func recalledKey(msgid string) string { return "recalled/" + msgid }
 
 // replace takes a text back and sends what is to stand there now.
@@ -277,7 +246,7 @@ func (a *app) replace(ctx context.Context, ref bot.MessageRef, user, msgid strin
 		if err := a.recall(ctx, ref); err != nil {
 			return ref, err
 		}
-		if err := a.shelf.Put(ctx, recalledKey(msgid), "1", lostFor); err != nil {
+		if err := a.shelf.Put(ctx, recalledKey(msgid), "1", recalledFor); err != nil {
 			return ref, fmt.Errorf("note what was taken back: %w", err)
 		}
 	}

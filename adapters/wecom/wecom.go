@@ -295,10 +295,10 @@ func (a *Adapter) route(ctx context.Context, to bot.Dest) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("where they wrote last: %w", err)
 	}
-	if last == surfaceRobot {
+	if last == surfaceRobot && a.robot.here(to) {
 		return surfaceRobot, nil
 	}
-	return surfaceApp, nil
+	return surfaceApp, nil // which reaches him from every process
 }
 
 // Post implements bot.Adapter.

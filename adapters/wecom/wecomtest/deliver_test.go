@@ -569,3 +569,43 @@ func TestFaultsOfTheConnection(t *testing.T) {
 	}
 	b.want("before subscribing", o, 40001)
 }
+
+func TestAnAnswerMayBeAStreamWithACard(t *testing.T) {
+	b := newBench(t, Options{})
+	group := b.AddGroup("g", "lisi")
+	asks := `{"card_type":"text_notice","main_title":{"title":"#7"},"task_id":"s-1","card_action":{"type":1,"url":"https://t/7"},"jump_list":[{"type":3,"title":"进度","question":"@派单 #7 进度"}]}`
+	b.reply(func(string) string {
+		return `{"msgtype":"stream_with_template_card","stream":{"id":"a","finish":true,"content":"已建单"},"template_card":` + asks + `}`
+	})
+	if _, a := b.Mention("lisi", group, "打印机坏了"); !a.OK() {
+		t.Fatal(a.Err)
+	}
+	m := b.Messages(group)
+	if len(m) != 3 || m[1].Text != "已建单" || !m[1].Done || m[2].Task != "s-1" {
+		t.Fatalf("%+v", m)
+	}
+	b.reply(nil)
+	if a := b.Press("lisi", "s-1", "进度"); !a.OK() || !strings.Contains(b.last(), `"content":"@派单 #7 进度"`) {
+		t.Errorf("a question on a card was not asked: %+v %s", a, b.last())
+	}
+}
+
+func TestThreeMessagesAreAnsweredAtATime(t *testing.T) {
+	b := newBench(t, Options{Refresh: time.Hour}) // nobody polls before the test ends
+	n := 0
+	b.reply(func(string) string {
+		n++
+		return fmt.Sprintf(`{"msgtype":"stream","stream":{"id":"s%d","finish":false,"content":"…"}}`, n)
+	})
+	for range 3 {
+		if _, a := b.Ask("lisi", "hi"); !a.OK() {
+			t.Fatal(a.Err)
+		}
+	}
+	if _, a := b.Ask("lisi", "hi"); a.Err == nil {
+		t.Error("a fourth message was delivered")
+	}
+	if _, a := b.Ask("wangwu", "hi"); !a.OK() {
+		t.Errorf("somebody else's: %v", a.Err)
+	}
+}

@@ -369,7 +369,7 @@ func (s *Server) poll(r *request, m *Message) {
 	}()
 	every := time.NewTicker(s.opt.Refresh)
 	defer every.Stop()
-	for range int(patience / s.opt.Refresh) {
+	for range max(1, int(patience/s.opt.Refresh)) {
 		select {
 		case <-every.C:
 		case <-s.ctx.Done():

@@ -1,7 +1,6 @@
 package feishu
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -27,104 +26,73 @@ const (
 	maxAlt      = 200
 )
 
-// element is anything of a card that has a tag.
+// element is anything of a card that has a tag. What is empty is left out.
 type element struct {
-	Tag         string     `json:"tag"`
-	Name        string     `json:"name,omitempty"`
-	Content     string     `json:"content,omitempty"`
-	Color       string     `json:"color,omitempty"`
-	Text        *text      `json:"text,omitempty"`
-	Type        string     `json:"type,omitempty"`
-	Size        string     `json:"size,omitempty"`
-	Width       string     `json:"width,omitempty"`
-	Weight      int        `json:"weight,omitempty"`
-	VAlign      string     `json:"vertical_align,omitempty"`
-	Flex        string     `json:"flex_mode,omitempty"`
-	Spacing     string     `json:"horizontal_spacing,omitempty"`
-	Columns     []*element `json:"columns,omitempty"`
-	Elements    []*element `json:"elements,omitempty"`
-	Placeholder *text      `json:"placeholder,omitempty"`
-	InputType   string     `json:"input_type,omitempty"`
-	Default     string     `json:"default_value,omitempty"`
-	MaxLength   int        `json:"max_length,omitempty"`
-	Rows        int        `json:"rows,omitempty"`
-	Required    bool       `json:"required,omitempty"`
-	Checked     bool       `json:"checked,omitempty"`
-	Options     []option   `json:"options,omitempty"`
-	Option      string     `json:"initial_option,omitempty"`
-	Date        string     `json:"initial_date,omitempty"`
-	DateTime    string     `json:"initial_datetime,omitempty"`
-	Action      string     `json:"form_action_type,omitempty"`
-	Behaviors   []behavior `json:"behaviors,omitempty"`
-	Confirm     *confirm   `json:"confirm,omitempty"`
+	tag         string
+	name        string
+	content     string // of markdown
+	color       string
+	text        *text
+	kind        string // type
+	size        string
+	width       string
+	weight      int
+	align       string // vertical_align
+	flex        string // flex_mode
+	spacing     string // horizontal_spacing
+	columns     []*element
+	elements    []*element
+	placeholder *text
+	inputType   string
+	value       string // default_value
+	maxLength   int
+	rows        int
+	required    bool
+	checked     bool
+	options     []option
+	option      string            // initial_option
+	date        string            // initial_date
+	dateTime    string            // initial_datetime
+	action      string            // form_action_type
+	back        map[string]string // what a press sends us
+	url         string            // where a press leads
+	confirm     *confirm
 }
 
 type text struct {
-	Tag     string            `json:"tag"`
-	Content string            `json:"content"`
-	I18n    map[string]string `json:"i18n_content,omitempty"`
-	Size    string            `json:"text_size,omitempty"`
-	Color   string            `json:"text_color,omitempty"`
+	content     string
+	en          string // the same in English, where the client is
+	size, color string
 }
 
 type option struct {
-	Text  *text  `json:"text"`
-	Value string `json:"value"`
+	text  *text
+	value string
 }
 
-type behavior struct {
-	Type  string            `json:"type"`
-	Value map[string]string `json:"value,omitempty"`
-	URL   string            `json:"default_url,omitempty"`
-}
-
-type confirm struct {
-	Title *text `json:"title"`
-	Text  *text `json:"text"`
-}
+type confirm struct{ title, text *text }
 
 type header struct {
-	Title    *text      `json:"title"`
-	Subtitle *text      `json:"subtitle,omitempty"`
-	Tags     []*element `json:"text_tag_list,omitempty"`
-	Template string     `json:"template,omitempty"`
+	title, subtitle *text
+	tags            []*element
+	template        string
 }
 
-type root struct {
-	Schema string  `json:"schema"`
-	Config config  `json:"config"`
-	Header *header `json:"header,omitempty"`
-	Body   body    `json:"body"`
-}
-
-type config struct {
-	Multi   bool     `json:"update_multi"` // all see the same, and it can be changed
-	Summary *summary `json:"summary,omitempty"`
-}
-
-type summary struct {
-	Content string `json:"content"`
-}
-
-type body struct {
-	Elements []*element `json:"elements"`
-}
-
-// size is how many elements e counts as.
-func (e *element) size() int {
-	n := 1 + len(e.Options)*2
-	if e.Text != nil {
+// count is how many elements e counts as.
+func (e *element) count() int {
+	n := 1 + len(e.options)*2
+	if e.text != nil {
 		n++
 	}
-	if e.Placeholder != nil {
+	if e.placeholder != nil {
 		n++
 	}
-	if e.Confirm != nil {
+	if e.confirm != nil {
 		n += 2
 	}
-	for _, list := range [][]*element{e.Columns, e.Elements} {
+	for _, list := range [...][]*element{e.columns, e.elements} {
 		for _, x := range list {
-			n += x.size()
+			n += x.count()
 		}
 	}
 	return n
@@ -136,15 +104,15 @@ func plain(s string) *text {
 	if strings.TrimSpace(s) == "" {
 		s = "—"
 	}
-	return &text{Tag: "plain_text", Content: s}
+	return &text{content: s}
 }
 
 func label(s string, limit int) *text { return plain(cut(oneLine(clean(s)), limit)) }
 
-func div(t *text) *element { return &element{Tag: "div", Text: t} }
+func div(t *text) *element { return &element{tag: "div", text: t} }
 
 func small(t *text) *text {
-	t.Size, t.Color = "notation", "grey"
+	t.size, t.color = "notation", "grey"
 	return t
 }
 
@@ -178,7 +146,7 @@ func draw(c cards.Card, at spot, group string) string {
 	for _, share := range []int{100, 70, 45, 25, 10, 4} {
 		d := &drawing{lang: c.Lang, at: at, room: maxElements * max(share, 40) / 100, left: 22_000 * share / 100, group: group}
 		out = d.card(c)
-		if weight(string(out)) < maxBytes-400 { // the request around it
+		if escaped(out) < maxBytes-400 { // the request around it
 			break
 		}
 	}
@@ -186,11 +154,7 @@ func draw(c cards.Card, at spot, group string) string {
 }
 
 func (d *drawing) card(c cards.Card) []byte {
-	r := root{Schema: "2.0", Config: config{Multi: true}}
-	if alt := d.alt(c); alt != "" {
-		r.Config.Summary = &summary{alt}
-	}
-	r.Header = d.header(c)
+	alt, head := d.alt(c), d.header(c)
 	var feet []*element
 	if c.Form == nil {
 		// What can be pressed is drawn first, so that a long text never pushes it out.
@@ -207,24 +171,12 @@ func (d *drawing) card(c cards.Card) []byte {
 		d.text(c.Body, maxText)
 		d.form(*c.Form)
 	}
-	if r.Body.Elements = append(d.body, feet...); len(r.Body.Elements) == 0 {
-		r.Body.Elements = []*element{div(plain("…"))}
-	}
-	return encode(r)
-}
-
-// encode writes JSON without the escapes that are meant for web pages.
-func encode(v any) []byte {
-	b, err := plainJSON{}.Serialize(v)
-	if err != nil { // structs of text cannot fail
-		panic(err)
-	}
-	return b
+	return cardJSON(alt, head, append(d.body, feet...))
 }
 
 // add puts an element below what is there, if there is room for it.
 func (d *drawing) add(e *element) bool {
-	n := e.size()
+	n := e.count()
 	if n > d.room {
 		return false
 	}
@@ -254,9 +206,9 @@ func (d *drawing) header(c cards.Card) *header {
 	if strings.TrimSpace(c.Title) == "" {
 		return nil
 	}
-	h := &header{Title: plain(d.fit(oneLine(c.Title), 200)), Template: templates[c.Tone]}
-	if h.Template == "" {
-		h.Template = "default"
+	h := &header{title: plain(d.fit(oneLine(c.Title), 200)), template: templates[c.Tone]}
+	if h.template == "" {
+		h.template = "default"
 	}
 	d.room -= 3
 	var more []string
@@ -264,15 +216,15 @@ func (d *drawing) header(c cards.Card) *header {
 		b = oneLine(clean(b))
 		switch {
 		case b == "":
-		case len(h.Tags) < maxTags && length(b) <= maxTag && len(more) == 0:
-			h.Tags = append(h.Tags, &element{Tag: "text_tag", Text: plain(d.fit(b, maxTag)), Color: "neutral"})
+		case len(h.tags) < maxTags && length(b) <= maxTag && len(more) == 0:
+			h.tags = append(h.tags, &element{tag: "text_tag", text: plain(d.fit(b, maxTag)), color: "neutral"})
 			d.room -= 2
 		default:
 			more = append(more, b)
 		}
 	}
 	if len(more) > 0 {
-		h.Subtitle = plain(d.fit(strings.Join(more, " · "), 200))
+		h.subtitle = plain(d.fit(strings.Join(more, " · "), 200))
 	}
 	return h
 }
@@ -296,7 +248,7 @@ func (d *drawing) ping(ids []string) {
 	}
 	if b.Len() > 0 {
 		d.left -= b.Len()
-		d.add(&element{Tag: "markdown", Content: b.String()})
+		d.add(&element{tag: "markdown", content: b.String()})
 	}
 }
 
@@ -310,7 +262,7 @@ func (d *drawing) facts(facts []cards.Fact) {
 		if len(line) == 1 {
 			line = append(line, column("weighted"))
 		}
-		ok := d.add(&element{Tag: "column_set", Flex: "none", Spacing: "medium", Columns: line})
+		ok := d.add(&element{tag: "column_set", flex: "none", spacing: "medium", columns: line})
 		line = nil
 		return ok
 	}
@@ -323,7 +275,7 @@ func (d *drawing) facts(facts []cards.Fact) {
 		}
 		col := column("weighted", div(small(plain(d.fit(oneLine(f.Label), 60)))))
 		wide := f.Wide || f.Action != nil || length(f.Value) > 60
-		col.Elements = append(col.Elements, div(plain(d.fit(strings.TrimSpace(f.Value), 2000))))
+		col.elements = append(col.elements, div(plain(d.fit(strings.TrimSpace(f.Value), 2000))))
 		if !wide {
 			if line = append(line, col); len(line) == 2 && !flush() {
 				return
@@ -333,12 +285,12 @@ func (d *drawing) facts(facts []cards.Fact) {
 		if !flush() {
 			return
 		}
-		set := &element{Tag: "column_set", Flex: "none", Spacing: "medium", Columns: []*element{col}}
+		set := &element{tag: "column_set", flex: "none", spacing: "medium", columns: []*element{col}}
 		if f.Action != nil {
 			if b := d.button(*f.Action, "small"); b != nil {
 				side := column("auto", b)
-				side.VAlign = "center"
-				set.Columns = append(set.Columns, side)
+				side.align = "center"
+				set.columns = append(set.columns, side)
 			}
 		}
 		if !d.add(set) {
@@ -349,9 +301,9 @@ func (d *drawing) facts(facts []cards.Fact) {
 }
 
 func column(width string, elements ...*element) *element {
-	c := &element{Tag: "column", Width: width, VAlign: "top", Elements: elements}
+	c := &element{tag: "column", width: width, align: "top", elements: elements}
 	if width == "weighted" {
-		c.Weight = 1
+		c.weight = 1
 	}
 	return c
 }
@@ -372,14 +324,14 @@ func (d *drawing) rows(rows []cards.Row) {
 		}
 		col := column("weighted", div(plain(d.fit(strings.TrimSpace(r.Tone.Emoji()+" "+oneLine(r.Text)), 500))))
 		if strings.TrimSpace(r.Detail) != "" {
-			col.Elements = append(col.Elements, div(small(plain(d.fit(oneLine(r.Detail), 500)))))
+			col.elements = append(col.elements, div(small(plain(d.fit(oneLine(r.Detail), 500)))))
 		}
-		set := &element{Tag: "column_set", Flex: "none", Spacing: "small", Columns: []*element{col}}
+		set := &element{tag: "column_set", flex: "none", spacing: "small", columns: []*element{col}}
 		for _, a := range r.Actions {
-			if b := d.control(a, "small"); b != nil && len(set.Columns) < 4 {
+			if b := d.control(a, "small"); b != nil && len(set.columns) < 4 {
 				side := column("auto", b)
-				side.VAlign = "center"
-				set.Columns = append(set.Columns, side)
+				side.align = "center"
+				set.columns = append(set.columns, side)
 			}
 		}
 		if !d.add(set) {
@@ -419,10 +371,10 @@ func (d *drawing) actions(actions, more []cards.Action) {
 	}
 	if len(options) > 0 {
 		_, word, _ := words(d.lang)
-		put(&element{Tag: "select_static", Placeholder: plain(word), Options: options, Behaviors: d.back(moreToken)})
+		put(&element{tag: "select_static", placeholder: plain(word), options: options, back: d.back(moreToken)})
 	}
 	for len(line) > 0 {
-		set := &element{Tag: "column_set", Flex: "flow", Spacing: "small", Columns: line}
+		set := &element{tag: "column_set", flex: "flow", spacing: "small", columns: line}
 		if d.add(set) {
 			return
 		}
@@ -431,9 +383,7 @@ func (d *drawing) actions(actions, more []cards.Action) {
 }
 
 // back says what a press sends us.
-func (d *drawing) back(token string) []behavior {
-	return []behavior{{Type: "callback", Value: map[string]string{string(d.at): token}}}
-}
+func (d *drawing) back(token string) map[string]string { return map[string]string{string(d.at): token} }
 
 // control draws a button or a menu; nil when it can only be refused.
 func (d *drawing) control(a cards.Action, size string) *element {
@@ -448,11 +398,11 @@ func (d *drawing) control(a cards.Action, size string) *element {
 	if strings.TrimSpace(a.Label) != "" {
 		choose = a.Label
 	}
-	return &element{Tag: "select_static", Placeholder: label(d.fit(choose, maxLabel), maxLabel), Options: options, Behaviors: d.back(a.Token), Confirm: d.confirm(a)}
+	return &element{tag: "select_static", placeholder: label(d.fit(choose, maxLabel), maxLabel), options: options, back: d.back(a.Token), confirm: d.confirm(a)}
 }
 
 func (d *drawing) button(a cards.Action, size string) *element {
-	b := &element{Tag: "button", Text: label(d.fit(a.Label, maxLabel), maxLabel), Type: "default", Size: size, Confirm: d.confirm(a)}
+	b := &element{tag: "button", text: label(d.fit(a.Label, maxLabel), maxLabel), kind: "default", size: size, confirm: d.confirm(a)}
 	switch {
 	case len(a.Options) > 0, d.left < 500:
 		return nil
@@ -460,17 +410,17 @@ func (d *drawing) button(a cards.Action, size string) *element {
 		if !webAddress(a.URL) {
 			return nil
 		}
-		b.Behaviors = []behavior{{Type: "open_url", URL: a.URL}}
+		b.url = a.URL
 	case a.Token == "" || len(a.Token) > tokenLimit || a.Token == moreToken:
 		return nil
 	default:
-		b.Behaviors = d.back(a.Token)
+		b.back = d.back(a.Token)
 	}
 	switch a.Style {
 	case cards.Primary:
-		b.Type = "primary"
+		b.kind = "primary"
 	case cards.Danger:
-		b.Type = "danger"
+		b.kind = "danger"
 	}
 	d.left -= weight(a.Token) + weight(a.URL) + 100
 	return b
@@ -514,7 +464,5 @@ func raw(card string) map[string]any {
 
 // done stands where a form was, once it has been sent and nothing more is to be said.
 func done() string {
-	return string(bytes.TrimSpace(encode(root{Schema: "2.0", Config: config{Multi: true}, Body: body{[]*element{
-		div(&text{Tag: "plain_text", Content: "✓ 已提交", I18n: map[string]string{"zh_cn": "✓ 已提交", "en_us": "✓ Sent"}}),
-	}}})))
+	return string(cardJSON("", nil, []*element{div(&text{content: "✓ 已提交", en: "✓ Sent"})}))
 }

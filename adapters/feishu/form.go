@@ -25,15 +25,12 @@ func (d *drawing) form(f cards.Form) {
 		carried[keyOrigin] = d.group
 	}
 	// The button is drawn first: a form without one is refused.
-	send := &element{
-		Tag: "button", Name: "submit", Text: label(d.fit(submit, maxLabel), maxLabel), Type: "primary", Action: "submit",
-		Behaviors: []behavior{{Type: "callback", Value: carried}},
-	}
-	form := &element{Tag: "form", Name: formName}
-	d.room -= form.size() + send.size()
+	send := &element{tag: "button", name: "submit", text: label(d.fit(submit, maxLabel), maxLabel), kind: "primary", action: "submit", back: carried}
+	form := &element{tag: "form", name: formName}
+	d.room -= form.count() + send.count()
 	var names []string
 	var chosen string
-	taken := map[string]bool{formName: true, send.Name: true}
+	taken := map[string]bool{formName: true, send.name: true}
 	for _, in := range f.Inputs {
 		if in.Name == "" || len(in.Name) > 100 || taken[in.Name] || strings.ContainsAny(in.Name, "\n= ") {
 			continue
@@ -41,14 +38,14 @@ func (d *drawing) form(f cards.Form) {
 		taken[in.Name] = true
 		if in.Reload && chosen == "" {
 			if menu := d.menu(in, choose); menu != nil {
-				menu.Behaviors = []behavior{{Type: "callback", Value: map[string]string{string(d.at): f.Token, keyReload: in.Name}}}
+				menu.back = map[string]string{string(d.at): f.Token, keyReload: in.Name}
 				if d.group != "" {
-					menu.Behaviors[0].Value[keyOrigin] = d.group
+					menu.back[keyOrigin] = d.group
 				}
 				above := &drawing{room: d.room}
 				above.question(in, menu)
 				d.body, d.room = append(d.body, above.body...), above.room
-				chosen = in.Name + "=" + menu.Option + "\n"
+				chosen = in.Name + "=" + menu.option + "\n"
 				continue
 			}
 		}
@@ -58,7 +55,7 @@ func (d *drawing) form(f cards.Form) {
 			break
 		}
 		d.room, d.left = inside.room, inside.left
-		form.Elements = append(form.Elements, inside.body...)
+		form.elements = append(form.elements, inside.body...)
 		names = append(names, kind+" "+in.Name)
 	}
 	if chosen != "" {
@@ -66,7 +63,7 @@ func (d *drawing) form(f cards.Form) {
 	}
 	// Never empty: it is what tells a form from a button.
 	carried[keyInputs] = strings.Join(names, "\n") + "\n"
-	form.Elements = append(form.Elements, send)
+	form.elements = append(form.elements, send)
 	d.body = append(d.body, form)
 }
 
@@ -82,20 +79,20 @@ func (d *drawing) question(in cards.Input, field *element) bool {
 		title += " *"
 	}
 	all := []*element{div(plain(title)), field}
-	if field.Tag == "checker" { // it has its words beside it
+	if field.tag == "checker" { // it has its words beside it
 		all = all[1:]
 	}
 	if in.Error != "" {
 		says := plain("⚠ " + d.fit(oneLine(in.Error), 300))
-		says.Size, says.Color = "notation", "red"
+		says.size, says.color = "notation", "red"
 		all = append(all, div(says))
 	}
-	if hint := oneLine(clean(in.Hint)); hint != "" && (field.Placeholder == nil || field.Placeholder.Content != cut(hint, maxLabel)) {
+	if hint := oneLine(clean(in.Hint)); hint != "" && (field.placeholder == nil || field.placeholder.content != cut(hint, maxLabel)) {
 		all = append(all, div(small(plain(d.fit(hint, 200)))))
 	}
 	n := 0
 	for _, e := range all {
-		n += e.size()
+		n += e.count()
 	}
 	if n > d.room {
 		return false
@@ -114,10 +111,10 @@ func (d *drawing) menu(in cards.Input, choose string) *element {
 	if len(options) == 0 {
 		return nil
 	}
-	menu := &element{Tag: "select_static", Name: in.Name, Placeholder: plain(choose), Options: options}
+	menu := &element{tag: "select_static", name: in.Name, placeholder: plain(choose), options: options}
 	for _, o := range options {
-		if o.Value == in.Value {
-			menu.Option = o.Value
+		if o.value == in.Value {
+			menu.option = o.value
 		}
 	}
 	return menu
@@ -125,53 +122,53 @@ func (d *drawing) menu(in cards.Input, choose string) *element {
 
 // field draws an input, and says how its value will come back.
 func (d *drawing) field(in cards.Input, choose string) (*element, string) {
-	e := &element{Name: in.Name, Required: in.Required}
+	e := &element{name: in.Name, required: in.Required}
 	switch in.Kind {
 	case cards.InputChoice:
 		if menu := d.menu(in, choose); menu != nil {
-			menu.Required = in.Required
+			menu.required = in.Required
 			return menu, textInput
 		}
 	case cards.InputPerson:
-		e.Tag, e.Placeholder = "select_person", plain(choose)
+		e.tag, e.placeholder = "select_person", plain(choose)
 		if isID(in.Value, "ou_") {
-			e.Option = in.Value
+			e.option = in.Value
 		}
 		return e, textInput
 	case cards.InputDate:
-		e.Tag, e.Placeholder = "date_picker", plain(choose)
+		e.tag, e.placeholder = "date_picker", plain(choose)
 		if _, err := time.Parse(time.DateOnly, in.Value); err == nil {
-			e.Date = in.Value
+			e.date = in.Value
 		}
 		return e, dateInput
 	case cards.InputTime:
-		e.Tag, e.Placeholder = "picker_datetime", plain(choose)
+		e.tag, e.placeholder = "picker_datetime", plain(choose)
 		if t, err := time.Parse("2006-01-02T15:04", in.Value); err == nil {
-			e.DateTime = t.Format("2006-01-02 15:04")
+			e.dateTime = t.Format("2006-01-02 15:04")
 		}
 		return e, timeInput
 	case cards.InputCheck:
 		// A checker has its words beside it and cannot be required.
-		e.Tag, e.Required, e.Checked, e.Text = "checker", false, in.Value == "true", label(d.fit(in.Label, maxLabel), maxLabel)
+		e.tag, e.required, e.checked, e.text = "checker", false, in.Value == "true", label(d.fit(in.Label, maxLabel), maxLabel)
 		return e, checkInput
 	}
-	e.Tag, e.InputType, e.MaxLength = "input", "text", maxInput
+	e.tag, e.inputType, e.maxLength = "input", "text", maxInput
 	if in.Max > 0 {
-		e.MaxLength = min(in.Max, maxInput)
+		e.maxLength = min(in.Max, maxInput)
 	}
 	if in.Kind == cards.InputText {
-		e.InputType, e.Rows = "multiline_text", 4
+		e.inputType, e.rows = "multiline_text", 4
 	}
 	if hint := oneLine(clean(in.Hint)); hint != "" {
-		e.Placeholder = plain(cut(hint, maxLabel))
-		d.left -= weight(e.Placeholder.Content)
+		e.placeholder = plain(cut(hint, maxLabel))
+		d.left -= weight(e.placeholder.content)
 	}
 	if v := clean(in.Value); v != "" {
 		if in.Kind != cards.InputText {
 			v = oneLine(v)
 		}
-		e.Default = trim(cut(v, e.MaxLength), max(d.left, 100))
-		d.left -= weight(e.Default)
+		e.value = trim(cut(v, e.maxLength), max(d.left, 100))
+		d.left -= weight(e.value)
 	}
 	return e, textInput
 }

@@ -73,7 +73,7 @@ func weight(s string) int {
 			n += 2
 		}
 	}
-	return n + 4*strings.Count(s, "\u2028") + 4*strings.Count(s, "\u2029")
+	return n + 3*strings.Count(s, "\u2028") + 3*strings.Count(s, "\u2029")
 }
 
 // trim cuts s so that it weighs no more than limit.

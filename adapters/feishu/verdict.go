@@ -297,3 +297,12 @@ func sent(err error) error {
 	}
 	return err
 }
+
+// encode writes JSON without the escapes that are meant for web pages.
+func encode(v any) []byte {
+	b, err := plainJSON{}.Serialize(v)
+	if err != nil { // what we encode is made of text
+		panic(err)
+	}
+	return b
+}

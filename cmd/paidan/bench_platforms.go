@@ -37,7 +37,7 @@ type Platforms struct {
 	IdleTwo  Memory                  `json:"idle_2_installs"`
 	Idle     Memory                  `json:"idle"` // with all installs, before the load
 	Memory   Memory                  `json:"memory"`
-	CPU      float64                 `json:"cpu_seconds"` // of the server, while the load lasted
+	CPU      float64                 `json:"cpu_ms_per_event"` // of the server, with all that an event has it do
 	Faults   []string                `json:"faults,omitempty"`
 	Warnings []string                `json:"warnings,omitempty"` // of the server's log, the first ones
 }
@@ -52,6 +52,9 @@ type PlatformLoad struct {
 	// people say over WeCom's long connection is acknowledged by nobody: there it
 	// is the presses only, until the pressed card changes.
 	Answer Latency `json:"answer"`
+	// First are those of Answer that were somebody's first event: the program then
+	// asks the platform who that is before it answers.
+	First Latency `json:"answer_first"`
 	// Seen is from delivered until the chat shows it: the card in the desk's group,
 	// or where that cannot be changed what is posted in its place. A step that such
 	// a group is not shown at all is not in it.
@@ -138,8 +141,9 @@ func (b *bench) platformsOn(ctx context.Context, database string) (p Platforms, 
 	if err != nil {
 		return p, err
 	}
-	p.CPU = (s.cpu() - cpu).Seconds()
+	cpu = s.cpu() - cpu
 	m.figures(&p, took)
+	p.CPU = float64(cpu.Milliseconds()) / float64(max(1, p.All.Events))
 	p.Database = database
 	if err := wait(); err != nil {
 		return p, err
@@ -219,6 +223,7 @@ type office struct {
 	opened  int
 	waiting []*errand // those whose next step may be taken, at their time
 	load    tally
+	met     map[string]bool // people who have done something
 }
 
 func (o *office) install() string { return o.platform() + "/" + o.name }
@@ -226,8 +231,15 @@ func (o *office) install() string { return o.platform() + "/" + o.name }
 // tally is what a PlatformLoad is made of.
 type tally struct {
 	events, failed, again int
-	answer                []time.Duration
+	answer, first         []time.Duration
 	steps                 map[string][]time.Duration
+}
+
+func (t *tally) answered(took time.Duration, first bool) {
+	t.answer = append(t.answer, took)
+	if first {
+		t.first = append(t.first, took)
+	}
 }
 
 // errand is one ticket on its way from being asked for to being confirmed.
@@ -247,6 +259,7 @@ type errand struct {
 	waiting bool      // for the chat to show the step
 	told    bool      // the step was answered
 	pressed string    // ref of the card that the step presses
+	first   bool      // the step is the first thing that its actor does
 }
 
 // Where a step is seen to have come about.
@@ -301,7 +314,7 @@ func (e *errand) place() int {
 // reads so fast: whoever has to choose by number waits longer.
 const (
 	reads = 500 * time.Millisecond
-	types = 3500 * time.Millisecond
+	types = 3 * time.Second
 )
 
 // mix is the load: its tickets, and what came of it.
@@ -319,7 +332,7 @@ type mix struct {
 
 // add makes people and groups for one more install.
 func (m *mix) add(c benchChat, i, rate int) {
-	o := &office{benchChat: c, name: fmt.Sprintf("i%d", i), load: tally{steps: map[string][]time.Duration{}}}
+	o := &office{benchChat: c, name: fmt.Sprintf("i%d", i), load: tally{steps: map[string][]time.Duration{}}, met: map[string]bool{}}
 	o.fixed = c.kind() == "wecom" || c.kind() == "dingtalk, numbers"
 	o.rate = min(slackMost, float64(rate)/(4*installsOfEach))
 	if c.platform() != "slack" {
@@ -479,12 +492,16 @@ func (m *mix) one() {
 	}
 	e.sent, e.waiting, e.told, e.pressed = now, e.place() != nowhere, false, ""
 	step := errandSteps[e.step]
+	actor := e.agent
 	switch step.name {
+	case "open":
+		actor = e.asker
 	case "claim":
 		e.pressed = e.card.ref
 	case "confirm":
-		e.pressed = e.asks.ref
+		actor, e.pressed = e.asker, e.asks.ref
 	}
+	e.first, o.met[actor] = !o.met[actor], true
 	o.load.events++
 	copied := *e // what was shown may change meanwhile
 	m.sending.Go(func() {
@@ -501,7 +518,7 @@ func (m *mix) one() {
 			return
 		}
 		if r.took >= 0 {
-			o.load.answer = append(o.load.answer, r.took)
+			o.load.answered(r.took, copied.first)
 		}
 		e.told = true
 		m.proceed(e)
@@ -531,11 +548,11 @@ func (m *mix) ready(e *errand) {
 	if e.step == 0 || e.step == len(errandSteps) || on.ref == "" || slices.Contains(e.at.waiting, e) {
 		return
 	}
-	pause := reads
-	if on.plain {
-		pause = types
+	pause := reads + rand.N(reads)
+	if name := errandSteps[e.step].name; on.plain && (name == "claim" || name == "confirm") {
+		pause += types
 	}
-	e.due = time.Now().Add(pause + rand.N(pause))
+	e.due = time.Now().Add(pause)
 	e.at.waiting = append(e.at.waiting, e)
 }
 
@@ -594,7 +611,7 @@ func (m *mix) see(e *errand, at time.Time) {
 	load := &e.at.load
 	load.steps[name] = append(load.steps[name], took)
 	if e.place() == onAsked && e.at.platform() == "wecom" {
-		load.answer = append(load.answer, took) // the change is the answer
+		load.answered(took, e.first) // the change is the answer
 	}
 	e.waiting = false
 	m.proceed(e)
@@ -637,13 +654,13 @@ func (m *mix) figures(p *Platforms, took time.Duration) {
 
 // load needs m.mu.
 func (m *mix) load(list []*office) (l PlatformLoad) {
-	var answer, seen []time.Duration
+	var answer, first, seen []time.Duration
 	steps := map[string][]time.Duration{}
 	calls := 0
 	for _, o := range list {
 		t := o.load
 		l.Events, l.Failed, l.Again = l.Events+t.events, l.Failed+t.failed, l.Again+t.again
-		answer = append(answer, t.answer...)
+		answer, first = append(answer, t.answer...), append(first, t.first...)
 		for name, all := range t.steps {
 			steps[name], seen = append(steps[name], all...), append(seen, all...)
 		}
@@ -654,7 +671,7 @@ func (m *mix) load(list []*office) (l PlatformLoad) {
 			l.Unseen++
 		}
 	}
-	l.Answer, l.Seen, l.Steps = latency(answer), latency(seen), map[string]Latency{}
+	l.Answer, l.First, l.Seen, l.Steps = latency(answer), latency(first), latency(seen), map[string]Latency{}
 	for _, name := range slices.Sorted(maps.Keys(steps)) {
 		l.Steps[name] = latency(steps[name])
 	}

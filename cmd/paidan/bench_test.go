@@ -21,6 +21,7 @@ func TestBenchDrivesTheRealDoor(t *testing.T) {
 	for _, c := range []struct{ name, args string }{
 		{"clicks", "clicks --tickets 64 --clients 8 --rounds 1"},
 		{"visible", "visible --seconds 3 --rate 20 --database sqlite"},
+		{"platforms", "platforms --seconds 6 --rate 40 --database sqlite"},
 		{"lists", "lists --tickets 1000 --seconds 1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -31,10 +32,11 @@ func TestBenchDrivesTheRealDoor(t *testing.T) {
 				t.Fatalf("%v\n%s", err, &says)
 			}
 			var got struct {
-				Machine Machine
-				Clicks  []Clicks
-				Visible []Visible
-				Lists   []Lists
+				Machine   Machine
+				Clicks    []Clicks
+				Visible   []Visible
+				Platforms []Platforms
+				Lists     []Lists
 			}
 			if err := json.Unmarshal(out.Bytes(), &got); err != nil {
 				t.Fatal(err)
@@ -49,12 +51,27 @@ func TestBenchDrivesTheRealDoor(t *testing.T) {
 					t.Errorf("%+v", v)
 				}
 			}
+			for _, p := range got.Platforms {
+				if p.Installs != 20 || p.All.Failed != 0 || p.All.Unseen != 0 || p.Idle.RSS == 0 || p.IdleTwo.RSS == 0 {
+					t.Errorf("%+v", p)
+				}
+				for _, kind := range []string{"slack", "feishu, http", "feishu, stream", "dingtalk, cards", "dingtalk, numbers", "wecom"} {
+					if l := p.Kinds[kind]; l.Events == 0 || l.Steps["open"].N == 0 || l.Calls == 0 || kind != "dingtalk, numbers" && l.Steps["claim"].N == 0 {
+						t.Errorf("%s: %+v", kind, l)
+					}
+				}
+				for _, platform := range []string{"slack", "feishu", "dingtalk", "wecom"} {
+					if p.By[platform].Seen.N == 0 {
+						t.Errorf("%s: %+v", platform, p.By[platform])
+					}
+				}
+			}
 			for _, l := range got.Lists {
 				if len(l.By) != 11 || l.Worst <= 0 {
 					t.Errorf("%+v", l)
 				}
 			}
-			if n := len(got.Clicks) + len(got.Visible) + len(got.Lists); n == 0 || got.Machine.Cores == 0 {
+			if n := len(got.Clicks) + len(got.Visible) + len(got.Platforms) + len(got.Lists); n == 0 || got.Machine.Cores == 0 {
 				t.Errorf("no figures in %s", &out)
 			}
 		})

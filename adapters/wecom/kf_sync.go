@@ -7,6 +7,7 @@ import (
 	"fmt"
 	mrand "math/rand/v2"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -39,6 +40,7 @@ const (
 )
 
 func cursorKey(account string) string { return "kf/cursor/" + account }
+func sinceKey(account string) string  { return "kf/since/" + account }
 func kfLease(account string) string   { return "kf/lease/" + account }
 
 // stream fetches what customers say: when WeCom nudges us, at the start, and
@@ -119,11 +121,14 @@ func (k *kf) accounts(ctx context.Context) ([]string, error) {
 			}
 			out = append(out, a.ID)
 		}
-		if len(page.List) < limit {
+		if len(page.List) < limit || len(out) >= maxAccounts {
 			return out, nil
 		}
 	}
 }
+
+// maxAccounts is more than WeCom allows a corp.
+const maxAccounts = 2000
 
 // puller fetches one account, one page after another.
 type puller struct {
@@ -184,8 +189,14 @@ func (p *puller) run(ctx context.Context) {
 		default:
 			p.k.log.Warn("kf messages not fetched", "install", p.k.install.String(), "account", p.account, "error", err, "again", wait)
 		}
-		if !sleep(ctx, wait) {
+		again := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			again.Stop()
 			return
+		case <-again.C:
+		case <-p.more: // a nudge, and with it a token that lets us ask at once
+			again.Stop()
 		}
 		p.ask("")
 	}
@@ -226,6 +237,10 @@ func (p *puller) page(ctx context.Context, hold *lease) (more bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("kf cursor: %w", err)
 	}
+	since, err := p.since(ctx, cursor == "")
+	if err != nil {
+		return false, fmt.Errorf("kf cursor: %w", err)
+	}
 	page, err := p.sync(ctx, cursor)
 	if err != nil {
 		return false, err
@@ -236,7 +251,7 @@ func (p *puller) page(ctx context.Context, hold *lease) (more bool, err error) {
 			return false, errElsewhereFetched
 		default:
 		}
-		if err := p.hand(ctx, raw, cursor == ""); err != nil {
+		if err := p.hand(ctx, raw, since); err != nil {
 			return false, err
 		}
 	}
@@ -260,6 +275,26 @@ func (p *puller) page(ctx context.Context, hold *lease) (more bool, err error) {
 		return false, errEmpty
 	}
 	return page.More == 1, nil // an empty page does not mean the end
+}
+
+// sinceFor is longer than WeCom keeps messages.
+const sinceFor = 7 * 24 * time.Hour
+
+// since is from when on messages are ours, in seconds; 0 = all of them. It is
+// set when an account is fetched for the first time: what WeCom still has from
+// before is other people's, and a crowd of old requests would help nobody.
+func (p *puller) since(ctx context.Context, first bool) (int64, error) {
+	if first {
+		at := strconv.FormatInt(p.k.now().Add(-p.k.tempo.stale).Unix(), 10)
+		if _, err := p.k.shelf.Swap(ctx, sinceKey(p.account), "", at, sinceFor); err != nil {
+			return 0, err
+		}
+	}
+	kept, err := p.k.shelf.Get(ctx, sinceKey(p.account))
+	if err != nil || kept == "" {
+		return 0, err
+	}
+	return strconv.ParseInt(kept, 10, 64)
 }
 
 // maxEmpty is how many empty pages in a row are believed to lead on.
@@ -291,7 +326,7 @@ func (p *puller) sync(ctx context.Context, cursor string) (kfSynced, error) {
 
 // hand gives one message to the sink. What it says about whom we may write to is
 // noted before: the sink may answer at once.
-func (p *puller) hand(ctx context.Context, raw []byte, first bool) error {
+func (p *puller) hand(ctx context.Context, raw []byte, since int64) error {
 	var m kfSaid
 	if err := json.Unmarshal(raw, &m); err != nil || m.MsgID == "" {
 		p.k.log.Error("kf message unreadable", "install", p.k.install.String(), "account", p.account, "bytes", len(raw))
@@ -300,8 +335,7 @@ func (p *puller) hand(ctx context.Context, raw []byte, first bool) error {
 	if p.taken[m.MsgID] {
 		return nil // the sink has it: another message of this page was not taken
 	}
-	age := p.k.now().Sub(time.Unix(int64(m.SendTime), 0))
-	if first && age > p.k.tempo.stale {
+	if int64(m.SendTime) < since {
 		return nil // said before we were here, and dealt with by people
 	}
 	err := p.give(ctx, m, raw)

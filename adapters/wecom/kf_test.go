@@ -413,6 +413,36 @@ func TestWhatNobodyNudgedForIsFoundAtTheStart(t *testing.T) {
 	}
 }
 
+// Without a token WeCom lets nobody ask often. A nudge brings one, and is not
+// kept waiting for what was refused without.
+func TestANudgeDoesNotWaitForWhatWasRefusedBefore(t *testing.T) {
+	b := newKFBench(t)
+	p := b.process(t, b.shelf, true)
+	p.a.kf.tempo.again = func(int) time.Duration { return time.Hour }
+	b.Fail(wecomtest.Fault{Kind: wecomtest.Limited, Method: "kf/sync_msg"})
+	p.start(t)
+	until(t, "the first look was refused", func() bool { return b.Calls("kf/sync_msg") == 1 })
+	b.CustomerSays(b.who, b.account, "在吗")
+	until(t, "it is heard", func() bool { return len(p.events()) == 1 })
+}
+
+func TestWhereCustomerServiceIsNotOpenNothingIsAskedAgain(t *testing.T) {
+	b := newKFBench(t)
+	b.Fail(wecomtest.Fault{Kind: wecomtest.Refused, Method: "kf/account/list", Code: 48002, Times: 2})
+	p := b.process(t, b.shelf, true)
+	p.a.kf.tempo.again = func(int) time.Duration { return time.Microsecond }
+	if f := p.a.kf.check(t.Context()); !f[0].OK {
+		t.Errorf("check: %+v", f)
+	}
+	p.start(t)
+	until(t, "it has asked", func() bool { return b.Calls("kf/account/list") == 2 })
+	b.CustomerSays(b.who, b.account, "现在开了") // a nudge says that it is open now
+	until(t, "it is heard", func() bool { return len(p.events()) == 1 })
+	if n := b.Calls("kf/account/list"); n != 2 {
+		t.Errorf("asked %d times, want once by the check and once at the start", n)
+	}
+}
+
 func TestTwoProcessesDoNotFetchTheSame(t *testing.T) {
 	b := newKFBench(t)
 	p := b.process(t, b.shelf, true).start(t)

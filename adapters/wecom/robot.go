@@ -49,11 +49,12 @@ type tempo struct {
 	grace  time.Duration             // for what is in hand when we stop
 	pause  func(n int) time.Duration // before the n-th try to connect
 	again  func(n int) time.Duration // before a frame is handed on for the n-th time
+	room   int                       // frames that may wait before no more are read
 }
 
 var usualTempo = tempo{
 	ping: 30 * time.Second, ack: 5 * time.Second, window: 5 * time.Second, lease: 15 * time.Second, renew: 5 * time.Second,
-	rest: 5 * time.Minute, grace: 10 * time.Second, pause: backoff, again: func(n int) time.Duration { return min(500*time.Millisecond<<min(n, 6), 20*time.Second) },
+	rest: 5 * time.Minute, grace: 10 * time.Second, room: 10_000, pause: backoff, again: func(n int) time.Duration { return min(500*time.Millisecond<<min(n, 6), 20*time.Second) },
 }
 
 func newRobot(c Config, s *shared) (*robot, error) {

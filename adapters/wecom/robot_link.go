@@ -53,6 +53,7 @@ type link struct {
 	loops   sync.WaitGroup
 	counter atomic.Int64
 	missed  atomic.Int32 // signs of life without an answer
+	full    atomic.Bool  // nothing is read just now: too much is in hand
 
 	mu      sync.Mutex // guards waiting
 	waiting map[string]*pending
@@ -207,6 +208,9 @@ func (l *link) live() {
 		case <-l.ended:
 			return
 		case <-tick.C:
+		}
+		if l.full.Load() {
+			l.missed.Store(0) // it is we who do not listen
 		}
 		if l.missed.Add(1) > 2 {
 			l.end(errSilent)
@@ -471,10 +475,8 @@ type intake struct {
 	idle  chan struct{} // closed while busy is 0
 }
 
-const (
-	atOnce     = 16
-	maxWaiting = 10_000
-)
+// atOnce is how many frames are in the sink together.
+const atOnce = 16
 
 // job is one frame in hand.
 type job struct {
@@ -487,7 +489,7 @@ type job struct {
 }
 
 func newIntake(r *robot, sink func(context.Context, http.ResponseWriter, bot.Raw) error) *intake {
-	q := &intake{r: r, sink: sink, slots: make(chan struct{}, atOnce), room: make(chan struct{}, maxWaiting), lanes: map[string][]job{}, idle: make(chan struct{})}
+	q := &intake{r: r, sink: sink, slots: make(chan struct{}, atOnce), room: make(chan struct{}, r.tempo.room), lanes: map[string][]job{}, idle: make(chan struct{})}
 	q.ctx, q.stop = context.WithCancel(context.Background())
 	close(q.idle)
 	return q
@@ -498,8 +500,15 @@ func newIntake(r *robot, sink func(context.Context, http.ResponseWriter, bot.Raw
 func (q *intake) take(l *link, f robotFrame, frame []byte) {
 	select {
 	case q.room <- struct{}{}:
-	case <-q.ctx.Done():
-		return
+	default:
+		q.r.log.Warn("too many of the robot's frames in hand; reading on when some are done", "install", q.r.install.String(), "frames", cap(q.room))
+		l.full.Store(true)
+		select {
+		case q.room <- struct{}{}:
+			l.full.Store(false)
+		case <-q.ctx.Done():
+			return
+		}
 	}
 	j := job{link: l, id: f.Headers.ReqID, cmd: f.Cmd, frame: frame, at: q.r.now(), since: time.Now()}
 	lane := f.Cmd + " " + j.id

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/paidan/paidan/adapters/adaptertest"
 	"github.com/paidan/paidan/adapters/wecom/wecomtest"
 	"github.com/paidan/paidan/bot"
 	"github.com/paidan/paidan/cards"
@@ -78,6 +80,7 @@ type process struct {
 func quickTempo() tempo {
 	p := usualTempo
 	p.renew, p.grace = 20*time.Millisecond, 5*time.Second
+	p.lease = 1000 * time.Hour // the clock of a test may run far ahead of the renewals
 	p.pause = func(int) time.Duration { return time.Millisecond }
 	p.again = func(int) time.Duration { return time.Millisecond }
 	return p
@@ -499,6 +502,144 @@ func TestNothingOfABurstIsLost(t *testing.T) {
 			t.Errorf("%s was read and is lost", id)
 		}
 	}
+}
+
+// When far too much is in hand no more is read, and that is not taken for a
+// platform that has fallen silent.
+func TestWhatIsTooMuchWaitsWithThePlatform(t *testing.T) {
+	b := newLinkBench(t)
+	gate := make(chan struct{})
+	p := b.process(t, b.shelf, func(s *tempo, _ *Config) { s.room, s.ping = 2, 5*time.Millisecond })
+	p.on(func(context.Context, bot.Event) (bot.Reply, error) { <-gate; return bot.Reply{}, nil })
+	p.up(t)
+	var all sync.WaitGroup
+	for i := range 12 {
+		user := b.AddUser(wecomtest.User{ID: fmt.Sprint("user", i)})
+		all.Go(func() { b.Ask(user, "x") })
+	}
+	until(t, "nothing more is read", func() bool { return p.a.robot.held.Load().full.Load() })
+	pings := b.Calls(cmdPing)
+	until(t, "many signs of life have gone unheard", func() bool { return b.Calls(cmdPing) > pings+10 })
+	close(gate)
+	all.Wait()
+	until(t, "all are dealt with", func() bool { return len(p.events()) == 12 })
+	if b.Subscriptions() != 1 {
+		t.Errorf("%d connections", b.Subscriptions())
+	}
+}
+
+func TestEveryCardIsTakenAndNothingInItIsAlive(t *testing.T) {
+	b := newLinkBench(t)
+	p := b.process(t, b.shelf, nil).up(t)
+	b.Talked(b.group)
+	b.Talked(wecomtest.RobotChat("zhangsan"))
+	all := adaptertest.Extremes()
+	for _, s := range cards.Samples() {
+		all["sample "+s.Name] = s.Card
+	}
+	for i, s := range adaptertest.Attacks {
+		act := []cards.Action{{Label: s, Token: "a"}}
+		all[fmt.Sprint("attack ", i)] = cards.Card{Lang: cards.EN, Title: s, Badges: []string{s}, Body: s + "\n" + s, Note: s, Alt: s, Facts: []cards.Fact{{Label: s, Value: s, Action: &act[0]}}, Actions: act, Ping: []string{s}}
+		all[fmt.Sprint("attack in a list ", i)] = cards.Card{Lang: cards.EN, Title: s, Rows: []cards.Row{{Text: s, Detail: s, Actions: act}}}
+	}
+	for name, c := range all {
+		for _, to := range []bot.Dest{p.group(b.group), {Install: p.a.install, User: "zhangsan"}} {
+			b.clock.advance(3 * time.Second) // as fast as the platform takes them
+			for _, card := range []cards.Card{c, cards.Fit(c, p.a.Caps())} {
+				if _, err := p.a.Post(t.Context(), to, fmt.Sprint(name, to.Lane(), len(card.Body)), card); err != nil && !errors.Is(err, bot.ErrRejected) {
+					t.Errorf("%s: %v", name, err)
+				} else if err != nil && code(err) != usedTask {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+		}
+	}
+	bare := strings.NewReplacer("https://", "https-", "http://", "http-")
+	for _, chat := range []string{b.group, wecomtest.RobotChat("zhangsan")} {
+		for _, m := range b.Messages(chat) {
+			m.Text = bare.Replace(m.Text)
+			if live := m.Live(); len(live) > 0 {
+				t.Errorf("%q is alive in %s", live, m.Text)
+			}
+		}
+	}
+}
+
+func TestManyPostAtOnce(t *testing.T) {
+	b := newLinkBench(t)
+	p := b.process(t, b.shelf, nil).up(t)
+	const n = perChatMinute
+	groups := []string{b.group, b.AddGroup("二线", "zhangsan"), b.AddGroup("三线", "lisi")}
+	var all sync.WaitGroup
+	refs := make(chan bot.MessageRef, n*len(groups))
+	for _, g := range groups {
+		b.Talked(g)
+		for i := range n {
+			all.Go(func() {
+				ref, err := p.a.Post(t.Context(), p.group(g), fmt.Sprint(g, i), ticketCard())
+				if err != nil {
+					t.Error(err)
+				}
+				refs <- ref
+			})
+		}
+	}
+	all.Wait()
+	close(refs)
+	different := map[bot.MessageRef]bool{}
+	for r := range refs {
+		different[r] = true
+	}
+	if len(different) != n*len(groups) || len(b.Cards(groups[0])) != n {
+		t.Errorf("%d references, %d cards in the first group", len(different), len(b.Cards(groups[0])))
+	}
+}
+
+func TestLogsTellNoSecret(t *testing.T) {
+	b := newLinkBench(t)
+	var out syncBuffer
+	p := b.process(t, b.shelf, func(s *tempo, _ *Config) { s.ack = 20 * time.Millisecond })
+	p.a.robot.log = slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	p.up(t)
+	b.Talked(b.group)
+	p.on(func(context.Context, bot.Event) (bot.Reply, error) { return bot.Reply{}, errLame })
+	b.Ask("zhangsan", "我的密码是 hunter2")
+	for _, k := range []wecomtest.FaultKind{wecomtest.Silent, wecomtest.CutAfter, wecomtest.Limited} {
+		b.Fail(wecomtest.Fault{Kind: k, Method: cmdSend})
+		until(t, "it is open", func() bool { return p.holds() && b.Connected() })
+		if _, err := p.a.Post(t.Context(), p.group(b.group), fmt.Sprint("o", k), cards.Card{Title: "hunter2"}); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", k, err)
+		}
+	}
+	b.intruder(t)
+	until(t, "it was taken", func() bool { return !p.holds() })
+	p.stop(t)
+	for _, s := range []string{wecomtest.RobotSecret, "hunter2"} {
+		if strings.Contains(out.String(), s) {
+			t.Errorf("%q is in the log:\n%s", s, out.String())
+		}
+	}
+	if !strings.Contains(out.String(), "given up") || !strings.Contains(out.String(), "taken") {
+		t.Errorf("the log does not say what happened:\n%s", out.String())
+	}
+}
+
+// syncBuffer is a log that several write to.
+type syncBuffer struct {
+	mu sync.Mutex // guards b
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }
 
 func TestWhatASinkRefusesIsHandedOnAgain(t *testing.T) {

@@ -298,3 +298,62 @@ func BenchmarkDraw(b *testing.B) {
 		}
 	})
 }
+
+// TestTemplateIsWhatIsDrawn: the file that administrators build from has the
+// variables that are sent, and every component shows one that there is.
+func TestTemplateIsWhatIsDrawn(t *testing.T) {
+	var file struct {
+		Limits    struct{ ValueBytes int }
+		Sent      map[string]struct{ ActionIDs []string }
+		Variables []struct {
+			Name, Type, Scope string
+			Mock              json.RawMessage
+			Fields            []struct{ Name string }
+		}
+		Components []map[string]any
+	}
+	if err := json.Unmarshal(CardTemplate, &file); err != nil {
+		t.Fatal(err)
+	}
+	sent := draw(sampleCards()["ticket"])
+	named := map[string]bool{}
+	for _, v := range file.Variables {
+		named[v.Name] = true
+		value, ok := sent[v.Name]
+		if list := strings.HasPrefix(value, "["); !ok || v.Scope != "public" || list != (v.Type == "object array") {
+			t.Errorf("%s: sent %v, %+v", v.Name, ok, v)
+		}
+		if v.Type != "object array" {
+			continue
+		}
+		var mock []map[string]any
+		if err := json.Unmarshal(v.Mock, &mock); err != nil {
+			t.Errorf("%s: %v", v.Name, err)
+		}
+		var drawn []map[string]any
+		if err := json.Unmarshal([]byte(value), &drawn); err != nil {
+			t.Errorf("%s: %v", v.Name, err)
+		}
+		for _, e := range append(mock, drawn...) {
+			for k := range e {
+				if !slices.ContainsFunc(v.Fields, func(f struct{ Name string }) bool { return f.Name == k }) {
+					t.Errorf("%s has no field %s", v.Name, k)
+				}
+			}
+		}
+	}
+	for k := range sent {
+		if !named[k] {
+			t.Errorf("%s is sent and not in the template", k)
+		}
+	}
+	raw := jsonOf(t, file.Components)
+	for name := range named {
+		if name != "tone" && name != "version" && !strings.Contains(raw, "${"+name+"}") && !strings.Contains(raw, `"list":"`+name+`"`) {
+			t.Errorf("no component shows %s", name)
+		}
+	}
+	if file.Limits.ValueBytes != maxValue || file.Sent["press"].ActionIDs[0] != pressAction || file.Sent["choose"].ActionIDs[0] != chooseAction {
+		t.Errorf("%+v %+v", file.Limits, file.Sent)
+	}
+}

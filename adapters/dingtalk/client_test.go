@@ -600,3 +600,21 @@ func TestInline(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 }
+
+func TestConvName(t *testing.T) {
+	d := newDesk(t, dingtalktest.Options{}, nil)
+	if name, err := d.a.ConvName(t.Context(), d.a.conv(d.help)); err == nil {
+		t.Errorf("%q, before anybody spoke", name)
+	}
+	streaming(t, d.a, shelving(t, d))
+	d.open(t, 2)
+	if _, a := d.Mention(d.ann, d.help, "", "hi"); !a[0].OK() {
+		t.Fatalf("%+v", a)
+	}
+	if name, err := d.another(t).ConvName(t.Context(), d.a.conv(d.help)); err != nil || name != "服务台" {
+		t.Errorf("%q, %v", name, err)
+	}
+	if name, err := d.a.ConvName(t.Context(), d.a.conv("@"+d.ann)); err != nil || name != "@李安" {
+		t.Errorf("%q, %v", name, err)
+	}
+}

@@ -150,9 +150,42 @@ func (a *Adapter) decodeMessage(doc value) (bot.Inbound, error) {
 	a.quote(&e, doc, place)
 	in := bot.Inbound{Kind: kind, Events: []bot.Event{e}}
 	if k, ok := a.session(place, doc, e.At); ok {
-		in.Keep = []bot.Kept{k}
+		in.Keep = append(in.Keep, k)
+	}
+	// Nothing but a message tells what a group is called.
+	if title := cutBytes(oneLine(doc.at("conversationTitle").str()), 200); title != "" && !e.Private {
+		if was, ok := a.titles.get(place); !ok || was != title {
+			a.titles.put(place, title)
+			in.Keep = append(in.Keep, bot.Kept{Key: "title/" + place, Value: title, For: titleKept})
+		}
 	}
 	return in, nil
+}
+
+// titleKept is how long a group's name is remembered.
+const titleKept = 400 * 24 * time.Hour
+
+// ConvName tells what people call a conversation: what its last message said,
+// since no API tells it.
+func (a *Adapter) ConvName(ctx context.Context, c bot.ConvRef) (string, error) {
+	if user, private := strings.CutPrefix(c.ID, "@"); private {
+		u, err := a.FindUser(ctx, a.user(user))
+		if err != nil {
+			return "", err
+		}
+		return "@" + u.Name, nil
+	}
+	if !isConv(c.ID) {
+		return "", fmt.Errorf("conversation %q: %w", c.ID, bot.ErrRejected)
+	}
+	title, err := a.shelf.Get(ctx, "title/"+c.ID)
+	if err != nil {
+		return "", err
+	}
+	if title == "" {
+		return "", fmt.Errorf("nobody has told the name of %s yet", c.ID)
+	}
+	return title, nil
 }
 
 // sender is who wrote. People of other companies have no staff id, nor has
@@ -397,10 +430,19 @@ func (a *Adapter) decodePress(doc value, at time.Time) (bot.Inbound, error) {
 		at = a.now()
 	}
 	e := bot.Event{Kind: bot.Click, At: at, User: a.user(user), Token: params.at("token").str(), Value: params.at("value").word(), ToBot: true}
-	if e.Token == "" || len(ids) != 1 || ids[0] != pressAction && ids[0] != chooseAction {
+	if len(ids) != 1 {
 		return bot.Inbound{Kind: "card_unknown"}, nil
 	}
-	if ids[0] == pressAction {
+	// In a list the builder may fill in the id of an action and not its
+	// parameters: then the token stands in the id.
+	action, inID, ok := strings.Cut(ids[0], ":")
+	if ok && e.Token == "" {
+		e.Token = inID
+	}
+	if e.Token == "" || action != pressAction && action != chooseAction {
+		return bot.Inbound{Kind: "card_unknown"}, nil
+	}
+	if action == pressAction {
 		e.Value = ""
 	}
 	e.ID = pressID(track, user, ids[0], params.raw(), doc.at("extension").str(), at)

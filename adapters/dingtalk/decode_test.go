@@ -92,6 +92,7 @@ func recorded() (messages, presses, events map[string]string) {
 		"choose":        pressed(nil, chooseAction, map[string]any{"token": "AQ-assign", "value": "p1"}),
 		"choose_number": pressed(nil, chooseAction, map[string]any{"token": "AQ-prio", "value": 2}),
 		"press_foreign": pressed(map[string]any{"outTrackId": "ticket-42-v1"}, "ack", map[string]any{"action": "ack"}),
+		"press_in_id":   pressed(nil, pressAction+":AQ-row", map[string]any{}),
 		"press_later":   pressed(map[string]any{"type": "dynamicCallback"}, pressAction, map[string]any{"token": "x"}),
 	}
 	events = map[string]string{

@@ -160,6 +160,7 @@ type Adapter struct {
 	token   token
 	pace    pace
 	users   cache[bot.User]
+	titles  cache[string] // conversation → its name, as last kept
 	alts    cache[string] // message reference → the card in one line, for Urge
 	carried cache[string] // carrierId → outTrackId, to know a card that somebody quotes
 	presses presses
@@ -183,6 +184,7 @@ var (
 	_ bot.Streamer    = (*Adapter)(nil)
 	_ bot.Deleter     = (*Adapter)(nil)
 	_ bot.UserFinder  = (*Adapter)(nil)
+	_ bot.ConvNamer   = (*Adapter)(nil)
 	_ bot.FileCarrier = (*Adapter)(nil)
 	_ bot.Checker     = (*Adapter)(nil)
 	_ bot.Preparer    = (*Adapter)(nil)
@@ -256,6 +258,7 @@ func New(c Config, deps bot.Deps) (*Adapter, error) {
 	a.pace = pace{mu: &sync.Mutex{}, second: callsASecond}
 	a.presses = presses{mu: &sync.Mutex{}, open: map[string][]chan struct{}{}}
 	a.users = newCache[bot.User](a.now, 10*time.Minute)
+	a.titles = newCache[string](a.now, 24*time.Hour)
 	a.alts = newCache[string](a.now, time.Hour)
 	a.carried = newCache[string](a.now, 30*24*time.Hour)
 	return a, nil

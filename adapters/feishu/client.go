@@ -91,7 +91,8 @@ func (a *Adapter) send(ctx context.Context, to bot.Dest, once string, m attempt)
 			return "", err
 		}
 		// In a group the answer opens a topic; private chats have none.
-		body["reply_in_thread"] = to.User == ""
+		known, _ := a.private.get(to.Conv)
+		body["reply_in_thread"] = to.User == "" && known == ""
 		req := larkcore.ApiReq{HttpMethod: http.MethodPost, ApiPath: "/open-apis/im/v1/messages/:message_id/reply", PathParams: larkcore.PathParams{"message_id": root}, Body: body}
 		err = a.call(ctx, "message.reply", req, &out)
 		if codeOf(err) == codeNoThread {

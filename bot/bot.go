@@ -188,6 +188,7 @@ type turn struct {
 	actor   tickets.Actor
 	known   bool             // actor has been read
 	about   tickets.TicketID // that the event was about, once that is known
+	group   string           // lane of the group that a number said in private is about
 }
 
 // aside sends what the answer cannot carry and takes it out of the reply.
@@ -249,7 +250,7 @@ func oneLiner(c *cards.Card) (string, bool) {
 func (t *turn) whisper(ctx context.Context, c cards.Card) error {
 	ref, err := t.whispered(ctx, c)
 	if err == nil {
-		t.b.remember(ctx, t.adapter, t.hintLane(), "", ref, c)
+		t.b.rememberAbout(ctx, t.adapter, t.hintLane(), "", ref, c, t.ofGroup())
 	}
 	return err
 }

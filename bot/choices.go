@@ -50,6 +50,7 @@ type shownCard struct {
 	Changed time.Time        `json:",omitzero"`  // when it was changed last
 	Picks   []pick           `json:",omitempty"` // none: it has no numbers
 	Was     []pick           `json:",omitempty"` // before Changed
+	About   string           `json:",omitempty"` // the group that it is about, where it was shown in private instead
 }
 
 // pick is what a number stands for.
@@ -96,21 +97,25 @@ func (b *Bot) drawn(a Adapter, i Install, shared bool, c cards.Card) (cards.Card
 // answers it, and no card before it. It is only logged when this fails: the card
 // stands there, and can be pressed by its verbs.
 func (b *Bot) remember(ctx context.Context, a Adapter, lane string, was, ref MessageRef, c cards.Card) {
+	b.rememberAbout(ctx, a, lane, was, ref, c, "")
+}
+
+// rememberAbout is remember for a card about a group.
+func (b *Bot) rememberAbout(ctx context.Context, a Adapter, lane string, was, ref MessageRef, c cards.Card, about string) {
 	if !numbering(a) {
 		return
 	}
-	if err := b.rememberAs(ctx, a, lane, was, ref, c); err != nil {
+	if err := b.keepCard(ctx, a, lane, was, shownCard{Ref: ref, Ticket: c.Ticket, Title: c.Title, At: b.now(), About: about}, c); err != nil {
 		b.log.Warn("numbers of a card were not kept", "lane", lane, "err", err)
 	}
 }
 
-func (b *Bot) rememberAs(ctx context.Context, a Adapter, lane string, was, ref MessageRef, c cards.Card) error {
+func (b *Bot) keepCard(ctx context.Context, a Adapter, lane string, was MessageRef, s shownCard, c cards.Card) error {
 	to, err := ParseLane(lane)
 	if err != nil {
 		return err
 	}
-	picks, err := b.numbersOf(a, to.Install, c)
-	if err != nil {
+	if s.Picks, err = b.numbersOf(a, to.Install, c); err != nil {
 		return err
 	}
 	return b.change(ctx, "choices", lane, shownFor, func(old string) (string, error) {
@@ -124,15 +129,15 @@ func (b *Bot) rememberAs(ctx context.Context, a Adapter, lane string, was, ref M
 		}
 		switch {
 		case i >= 0:
-			if slices.Equal(list[i].Picks, picks) && list[i].Ref == ref {
+			if slices.Equal(list[i].Picks, s.Picks) && list[i].Ref == s.Ref {
 				return old, nil
 			}
 			list[i].Was, list[i].Changed = list[i].Picks, b.now()
-			list[i].Picks, list[i].Ref = picks, ref
-		case len(picks) == 0 && (to.User == "" || len(list) == 0 || len(list[len(list)-1].Picks) == 0):
+			list[i].Picks, list[i].Ref = s.Picks, s.Ref
+		case len(s.Picks) == 0 && (to.User == "" || len(list) == 0 || len(list[len(list)-1].Picks) == 0):
 			return old, nil
 		default:
-			list = append(list, shownCard{Ref: ref, Ticket: c.Ticket, Title: c.Title, At: b.now(), Picks: picks})
+			list = append(list, s)
 		}
 		for j := range list {
 			if b.now().Sub(list[j].Changed) > time.Minute {
@@ -206,10 +211,18 @@ func (t *turn) keepShown(ctx context.Context, r Reply) {
 	}
 	switch {
 	case r.Hint != nil:
-		t.b.remember(ctx, t.adapter, t.hintLane(), "", "", *r.Hint)
+		t.b.rememberAbout(ctx, t.adapter, t.hintLane(), "", "", *r.Hint, t.ofGroup())
 	case r.Toast != "" && t.ev.Kind == Message && t.ev.Private:
 		t.b.remember(ctx, t.adapter, t.hintLane(), "", "", cards.Card{})
 	}
+}
+
+// ofGroup is the group that what is answered in private is about.
+func (t *turn) ofGroup() string {
+	if t.ev.Private || t.ev.Conv.IsZero() {
+		return t.group
+	}
+	return t.lane()
 }
 
 // choice is a number that somebody said.
@@ -441,6 +454,7 @@ func (t *turn) pickIn(ctx context.Context, c choice, s shownCard) (Reply, bool, 
 		card := cards.NoSuchChoice(c.n, s.Title, s.Ticket, all, t.lang())
 		return Reply{Hint: &card}, true, nil
 	}
+	t.group = s.About
 	if p.Confirm != "" {
 		act, err := t.b.seal.Open(p.Token, t.install.String())
 		if err != nil {
@@ -468,6 +482,12 @@ func (t *turn) pressToken(ctx context.Context, token, label string) (Reply, erro
 	sub := *t
 	sub.ev.Kind, sub.ev.Token, sub.ev.Value = Click, token, ""
 	sub.ev.Message, sub.ev.Quote, sub.ev.QuoteText, sub.ev.Text, sub.ev.Mentions = "", "", "", "", nil
+	// Settings are a group's, though they were shown in private.
+	if to, err := ParseLane(t.group); err == nil && t.ev.Private {
+		if act, err := t.b.seal.Open(token, t.install.String()); err == nil && act.Verb == VerbSettings {
+			sub.ev.Private, sub.ev.Conv = false, ConvRef{to.Install, to.Conv}
+		}
+	}
 	r, err := sub.click(ctx)
 	t.actor, t.known = sub.actor, sub.known
 	if err != nil || !r.Empty() || label == "" {

@@ -339,6 +339,31 @@ func TestCardsOfALaneAreForgottenInTime(t *testing.T) {
 	})
 }
 
+func TestAGroupsSettingsCanBeAnsweredInPrivate(t *testing.T) {
+	eachTalk(t, func(t *testing.T, x *words) {
+		code, err := x.b.svc.NewAdminCode(t.Context(), x.clock())
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.says("li", "管理员 "+code)
+		x.groupSays("li", "new", "设置")
+		x.want(x.news("li"), "1 设为受理群 · IT")
+		x.says("li", "1")
+		if g, err := x.b.svc.GroupOf(t.Context(), "chat/one/new"); err != nil || g.Use != "intake" || g.Desk != "it" {
+			t.Fatalf("%+v %v", g, err)
+		}
+		x.groupSays("li", "new", "设置")
+		text := x.news("li")
+		before, _, _ := strings.Cut(text, " 取消接入")
+		n := before[strings.LastIndex(before, " ")+1:]
+		x.want(x.says("li", n), "确定吗", "1 取消接入")
+		x.says("li", "1")
+		if g, err := x.b.svc.GroupOf(t.Context(), "chat/one/new"); err != nil || g.Use != "" {
+			t.Errorf("%+v %v", g, err)
+		}
+	})
+}
+
 // whispers is a wordy chat that shows cards in a group to one person alone.
 type whispers struct{ *wordy }
 

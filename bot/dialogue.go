@@ -562,7 +562,7 @@ func (t *turn) takeAsked(ctx context.Context, d *dialogue, text string) error {
 	if in == nil {
 		return fmt.Errorf("dialogue asks for %q, which its form has not", d.Asked)
 	}
-	if w := fold(text); !d.needed(*in) && d.Values[in.Name] != "" && finish.MatchString(w) && !nothing.MatchString(w) {
+	if w := fold(text); in.Kind != cards.InputCheck && !d.needed(*in) && d.Values[in.Name] != "" && finish.MatchString(w) && !nothing.MatchString(w) {
 		d.Given[in.Name] = true // as it stands
 		delete(d.Wrong, in.Name)
 		if d.Want == in.Name {
@@ -632,6 +632,11 @@ func (t *turn) takeRest(ctx context.Context, d *dialogue, text string) (why stri
 		labels[i] = cards.AskedAs(in)
 	}
 	parts, done := readRest(labels, text)
+	if len(items) == 1 && inWords(items[0]) { // «1 号楼» is what it says
+		if done = finish.MatchString(fold(text)); !done {
+			parts = []heard{{0, text}}
+		}
+	}
 	for _, p := range parts {
 		at := p.at
 		if at < 0 {

@@ -128,11 +128,38 @@ func TestVerbsWithoutTheirTextAskForIt(t *testing.T) {
 		x.want(x.says("zhao", "解决 #1"), "处理说明？")
 		x.want(x.says("zhao", "换了硒鼓"), "1 原因分类（配置/硬件）", "2 通知客户：是（是/否）")
 		x.want(x.says("zhao", "硬件"), "1 原因分类：硬件") // by its name alone
-		x.want(x.says("zhao", "2 否"), "已提交：#1 标记解决")
+		x.want(x.says("zhao", "2"), "通知客户？", "回复「是」或「否」。")
+		x.want(x.says("zhao", "不用"), "已提交：#1 标记解决")
+		if e := x.last(1); e.Kind != tickets.SolvedBy || !e.Facts.Quiet {
+			t.Errorf("the requester is told although nobody wants that: %+v", e.Facts)
+		}
 		if s := x.ticket(1).Solution; s == nil || s.Cause != "硬件" || s.Text != "换了硒鼓" {
 			t.Errorf("solved %+v", s)
 		}
+		x.want(x.says("wang", "重开 #1 又坏了"), "[card #1]")
+		x.want(x.says("zhao", "优先级 #1"), "1 优先级：P3", "2 说明")
+		x.want(x.says("zhao", "P1\n好"), "已提交")
+		if p := x.ticket(1).Priority; p != 1 {
+			t.Errorf("priority %d", p)
+		}
+		x.says("zhao", "解决 #1 换了主板")
+		x.presses("wang", cards.Act{Verb: tickets.VerbReject, Ticket: x.ticket(1).ID, Form: true})
+		x.want(x.news("wang"), "还有要补充的「说明」吗？")
+		x.want(x.says("wang", "1 号楼的还是坏的"), "已提交")
+		if e := x.last(1); e.Words == nil || e.Words.Reason != "1 号楼的还是坏的" {
+			t.Errorf("her reason is %+v", e.Words)
+		}
 	})
+}
+
+// last is the last event of a ticket.
+func (x *words) last(number int64) tickets.Event {
+	x.t.Helper()
+	events, err := x.b.svc.History(x.t.Context(), x.ticket(number).ID)
+	if err != nil || len(events) == 0 {
+		x.t.Fatal(err)
+	}
+	return events[len(events)-1]
 }
 
 func (x *words) owner(number int64) string {

@@ -95,7 +95,7 @@ func readChoice(in cards.Input, text string) (value, why string) {
 	}
 	var found []string
 	for _, o := range in.Options {
-		if label := fold(o.Label); w != "" && (strings.Contains(label, w) || strings.Contains(w, label)) {
+		if label := fold(o.Label); w != "" && strings.Contains(label, w) {
 			found = append(found, o.Value)
 		}
 	}

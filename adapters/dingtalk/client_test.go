@@ -578,6 +578,8 @@ func TestPaceKeepsBelowTheLimit(t *testing.T) {
 		t.Errorf("%d tokens", n)
 	}
 	// Who cannot wait is told to come again.
+	d.a.pace.apis["card/instances/createAndDeliver"].ReserveN(time.Now(), callsASecond/3)
+	d.a.pace.apis["card/instances/createAndDeliver"].ReserveN(time.Now(), callsASecond/3)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
 	if _, err := d.a.Post(ctx, d.to(), "late", cards.Card{Title: "x"}); err == nil || errors.Is(err, bot.ErrUnknown) {

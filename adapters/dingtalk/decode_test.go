@@ -434,6 +434,9 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 		for _, k := range in.Keep {
+			if strings.HasPrefix(k.Key, "title/") {
+				continue
+			}
 			u, err := url.Parse(k.Value)
 			if err != nil || !over.sessionHost(u) || k.For <= 0 || k.For > 24*time.Hour {
 				t.Errorf("%+v", k)

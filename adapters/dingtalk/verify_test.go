@@ -194,8 +194,8 @@ func TestVectorsOfFrames(t *testing.T) {
 	if e.ID != "msg:msgAAA==" || e.Text != "打印机坏了" || e.User.ID != "manager4220" || e.UserName != "小钉" || e.Conv.ID != "cidGROUP==" || e.Private || !e.ToBot || e.Guest || !e.At.Equal(stamp) || len(e.Mentions) > 0 {
 		t.Errorf("%+v", e)
 	}
-	if len(in.Keep) > 0 {
-		t.Errorf("an address that is not DingTalk's is kept: %+v", in.Keep)
+	if len(in.Keep) != 1 || in.Keep[0].Key != "title/cidGROUP==" || in.Keep[0].Value != "测试群" {
+		t.Errorf("want the group's name kept, and no address that is not DingTalk's: %+v", in.Keep)
 	}
 	// Its card is somebody else's: the button's name is none of ours.
 	if in := decode("card_action"); len(in.Events) > 0 || in.Kind != "card_unknown" {

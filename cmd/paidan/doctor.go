@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -223,28 +225,53 @@ func (d *checkup) deadLetters(ctx context.Context, outbox *tickets.Outbox, count
 }
 
 func (d *checkup) platforms(ctx context.Context) {
+	shelf, done := d.shelves(ctx)
+	defer done()
 	client := httpx.New(httpx.Options{Timeout: 10 * time.Second, AllowHosts: d.conf.localAPIs(), MaxBody: -1})
-	installs, err := adapters.Build(d.conf.installs(), func(bot.Install) bot.Deps {
-		return bot.Deps{HTTP: client, Log: slog.New(slog.DiscardHandler), Now: time.Now}
+	installs, err := adapters.Build(d.conf.installs(), func(i bot.Install) bot.Deps {
+		return bot.Deps{HTTP: client, Log: slog.New(slog.DiscardHandler), Now: time.Now, Shelf: shelf(i)}
 	})
 	if err != nil {
 		d.bad("platforms", err.Error())
 		return
 	}
-	for i, a := range installs {
-		c, ok := a.(bot.Checker)
+	order := slices.SortedFunc(maps.Keys(installs), func(a, b bot.Install) int { return strings.Compare(a.String(), b.String()) })
+	for _, i := range order {
+		c, ok := installs[i].(bot.Checker)
 		if !ok {
 			continue
 		}
 		for _, f := range c.Check(ctx) {
+			if d.conf.PublicURL != "" {
+				f.Says = strings.ReplaceAll(f.Says, "<public_url>", strings.TrimSuffix(d.conf.PublicURL, "/"))
+			}
 			switch {
 			case f.OK:
-				d.ok(i.String()+" "+f.What, f.Says)
+				d.ok(f.What, f.Says)
 			case f.Warn:
-				d.warn(i.String()+" "+f.What, f.Says)
+				d.warn(f.What, f.Says)
 			default:
-				d.bad(i.String()+" "+f.What, f.Says)
+				d.bad(f.What, f.Says)
 			}
 		}
 	}
+}
+
+// shelves are what installs have noted in the database, where that can be looked
+// into: SQLite is not while a server has it.
+func (d *checkup) shelves(ctx context.Context) (of func(bot.Install) bot.Shelf, done func()) {
+	nothing := func(bot.Install) bot.Shelf { return bot.NoShelf{} }
+	db, err := openDatabase(ctx, d.conf)
+	if err != nil { // it has been told
+		return nothing, func() {}
+	}
+	done = func() {
+		if err := db.Close(); err != nil {
+			d.warn("database", err.Error())
+		}
+	}
+	if have, want, err := migrations.Version(ctx, db); err != nil || have != want {
+		return nothing, done
+	}
+	return func(i bot.Install) bot.Shelf { return tickets.NewShelf(db, i.String(), time.Now) }, done
 }

@@ -17,7 +17,7 @@ func (p *program) replay(files []string) error {
 	if err != nil {
 		return err
 	}
-	installs, err := adapters.Build(conf.installs(), func(bot.Install) bot.Deps { return bot.Deps{Log: slog.New(slog.DiscardHandler)} })
+	installs, err := adapters.Build(conf.installs(), func(bot.Install) bot.Deps { return bot.Deps{Log: slog.New(slog.DiscardHandler), Shelf: bot.NoShelf{}} })
 	if err != nil {
 		return err
 	}

@@ -706,3 +706,30 @@ func TestKFAtItsOwnAddress(t *testing.T) {
 		t.Errorf("echoed %q, %v", w.Body, err)
 	}
 }
+
+func FuzzKFDecode(f *testing.F) {
+	for _, s := range []string{
+		`{"msgid":"m1","open_kfid":"wk1","external_userid":"wm1","send_time":1700000000,"origin":3,"msgtype":"text","text":{"content":"x","menu_id":"e"}}`,
+		`{"msgid":"m1","send_time":1700000000,"origin":4,"msgtype":"event","event":{"event_type":"enter_session","open_kfid":"wk1","external_userid":"wm1","welcome_code":"C"}}`,
+		`{"msgid":"m1","open_kfid":"wk1","external_userid":"wm1","send_time":1700000000,"origin":3,"msgtype":"file","file":{"media_id":"M"}}`,
+	} {
+		f.Add([]byte(s), "TOKEN")
+	}
+	a, err := New(appConfig(""), bot.Deps{Log: quiet(), Shelf: newShelf(nil)})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, body []byte, token string) {
+		r := bot.Raw{Socket: true, Header: http.Header{surfaceHeader: {surfaceKF}, menuTokenHeader: {token}}, Body: body}
+		in, err := a.Decode(r, body)
+		if err != nil && (!errors.Is(err, bot.ErrMalformed) || len(in.Events) > 0) {
+			t.Fatalf("Decode = %+v, %v", in, err)
+		}
+		for _, e := range in.Events {
+			if _, err := parsePerson(e.User.ID); err != nil || !e.Guest || !strings.HasPrefix(e.ID, "kf:") || e.Kind == "" || e.At.IsZero() {
+				t.Fatalf("event %+v, %v", e, err)
+			}
+		}
+		a.Reply(httptest.NewRecorder(), in, bot.Reply{Hint: &cards.Card{Title: "x"}})
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	mrand "math/rand/v2"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -75,11 +76,31 @@ type pending struct {
 func (r *robot) dial(ctx context.Context) (*websocket.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialPatience)
 	defer cancel()
+	var shaken []func() bool
 	dialer := websocket.Dialer{HandshakeTimeout: dialPatience, Proxy: http.ProxyFromEnvironment}
 	if t, ok := r.http.Transport.(*http.Transport); ok && t != nil {
 		dialer.Proxy, dialer.TLSClientConfig = t.Proxy, t.TLSClientConfig
 	}
+	// gorilla/websocket looks at the context's deadline only: an end of ctx ends
+	// the handshake by closing what it reads from.
+	dialer.NetDialContext = func(dialing context.Context, network, address string) (net.Conn, error) {
+		c, err := (&net.Dialer{}).DialContext(dialing, network, address)
+		if err == nil {
+			release := context.AfterFunc(ctx, func() {
+				if err := c.Close(); err != nil {
+					r.log.Debug("robot's dial not cut", "error", err)
+				}
+			})
+			shaken = append(shaken, release)
+		}
+		return c, err
+	}
 	ws, resp, err := dialer.DialContext(ctx, r.conf.Robot.WSURL, nil)
+	for _, release := range shaken {
+		if !release() && err == nil {
+			return nil, errors.Join(fmt.Errorf("connect: %w", ctx.Err()), ws.Close())
+		}
+	}
 	switch {
 	case err == nil:
 		ws.SetReadLimit(maxRobotFrame)
@@ -437,7 +458,21 @@ func (r *robot) taken(ctx context.Context, hold *lease) {
 
 // serve has one connection from beginning to end, and returns why it ended.
 func (r *robot) serve(ctx context.Context, hold *lease, q *intake) error {
-	l, err := r.connect(ctx, q.take)
+	// Whoever comes after us must not lose his connection to one that we were
+	// still opening.
+	opening, cancel := context.WithCancel(ctx)
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		select {
+		case <-hold.lost:
+			cancel()
+		case <-opening.Done():
+		}
+	}()
+	l, err := r.connect(opening, q.take)
+	cancel()
+	<-stopped
 	if err != nil {
 		return err
 	}
@@ -671,6 +706,9 @@ func (w *robotAnswer) send(b []byte) error {
 	var f robotFrame
 	if err := json.Unmarshal(b, &f); err != nil || !strings.HasPrefix(f.Cmd, "aibot_respond") {
 		return errors.New("robot: answer is no frame")
+	}
+	if w.job.id == "" {
+		return fmt.Errorf("%s: the frame has no req_id to answer to", f.Cmd)
 	}
 	ctx := w.q.ctx
 	l := w.job.link

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -423,6 +424,56 @@ func TestWhoCannotRenewTheLeaseLeavesBeforeItEnds(t *testing.T) {
 	if len(p.alarms) > 0 {
 		t.Errorf("alarms %+v", p.alarms)
 	}
+}
+
+func TestALeaseThatTheShelfForgotIsTakenAgain(t *testing.T) {
+	b := newLinkBench(t)
+	p := b.process(t, b.shelf, nil).up(t)
+	for range 3 {
+		if err := b.shelf.Put(t.Context(), robotLease, "", 0); err != nil {
+			t.Fatal(err)
+		}
+		until(t, "the lease is there again", func() bool {
+			who, err := b.shelf.Get(t.Context(), robotLease)
+			return err == nil && who != ""
+		})
+	}
+	if !p.holds() || b.Subscriptions() != 1 {
+		t.Errorf("holds %v after %d subscriptions; want the first connection still", p.holds(), b.Subscriptions())
+	}
+	// Once another process has it, it is lost all the same.
+	if err := b.shelf.Put(t.Context(), robotLease, "another", time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the connection is given up", func() bool { return !p.holds() })
+}
+
+func TestAConnectionIsNotOpenedWithoutTheLease(t *testing.T) {
+	b := newLinkBench(t)
+	b.shelf.now = time.Now
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	mine := &lamed{memShelf: b.shelf}
+	p := b.process(t, mine, func(s *tempo, c *Config) {
+		s.lease, s.renew = 400*time.Millisecond, 100*time.Millisecond
+		c.Robot.WSURL = "ws://" + silent.Addr().String()
+	}).start(t)
+	c, err := silent.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	mine.lame.Store(true)
+	if err := c.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(c); err != nil || bytes.Contains(b, []byte(wecomtest.RobotSecret)) {
+		t.Errorf("the dial went on after the lease was lost: %v", err)
+	}
+	p.stop(t)
 }
 
 func TestAProcessThatTookOverIsNoIntruder(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"github.com/paidan/paidan/adapters/wecom/wecomtest"
 	"github.com/paidan/paidan/bot"
 	"github.com/paidan/paidan/cards"
+	"github.com/paidan/paidan/tickets"
 )
 
 // drawn is how the app shows a card for the first time: the JSON of a template
@@ -314,6 +315,33 @@ func TestNumbersSaysWhatBecomesText(t *testing.T) {
 		_, acts := cards.Numbered(c)
 		if a.Numbers(c) && len(acts) == 0 {
 			t.Errorf("%s is numbered without a number", name)
+		}
+	}
+}
+
+// TestLongListsKeepTheirRows: a text message has 2048 bytes, and a list of long
+// titles is longer. The numbers stand for the same as before.
+func TestLongListsKeepTheirRows(t *testing.T) {
+	c := cards.Card{Lang: cards.ZH, Title: "待接工单 · 60"}
+	for i := range 60 {
+		open, take := cards.Act{Verb: tickets.VerbShow}, cards.Act{Verb: tickets.VerbClaim}
+		c.Rows = append(c.Rows, cards.Row{Tone: cards.Alarm, Text: fmt.Sprint("#", 1000+i, " ", strings.Repeat("很长的标题", 16)), Detail: "P1 · 待接 · 李四 · 超时 2 时 05 分", Actions: []cards.Action{{Label: "接单", Act: take}, {Label: "查看", Act: open}}})
+	}
+	c = cards.Fit(c, (&Adapter{}).Caps())
+	whole, acts := cards.Numbered(c)
+	text := asText(c)
+	for i := range c.Rows {
+		if row, _, _ := strings.Cut(c.Rows[i].Text, " "); !strings.Contains(text, "- 🔴 "+row) && c.Rows[i].Left == 0 {
+			t.Errorf("%s is not in %s", row, text)
+		}
+	}
+	last := fmt.Sprint(len(acts), " #")
+	if len(whole) <= maxBytes || len(text) > maxBytes || !strings.Contains(text, last) || !strings.Contains(text, "还有") {
+		t.Errorf("%d bytes of %d: %s", len(text), len(whole), text)
+	}
+	for name, c := range fitted(t) {
+		if whole, _ := cards.Numbered(c); numbered(c) && len(whole) > maxBytes {
+			t.Errorf("%s has %d bytes", name, len(whole))
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package wecom
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -107,8 +108,27 @@ func opens(c byte) bool {
 }
 
 // asText draws a card as a text message: what has nothing to press, or more than
-// a template card holds.
+// a template card holds. What is too long loses words from every row before it
+// loses rows.
 func asText(c cards.Card) string {
+	s := written(c)
+	if len(s) > maxBytes && len(c.Rows) > 0 {
+		c.Rows = slices.Clone(c.Rows)
+		for i := range c.Rows {
+			c.Rows[i].Text, c.Rows[i].Detail = cut(oneLine(c.Rows[i].Text), shortRow), cut(oneLine(c.Rows[i].Detail), shortDetail)
+		}
+		s = written(c)
+	}
+	return fitBytes(s, maxBytes)
+}
+
+// How long a row is, in characters, where rows must be short.
+const (
+	shortRow    = 28
+	shortDetail = 20
+)
+
+func written(c cards.Card) string {
 	var s string
 	if numbered(c) {
 		s, _ = cards.Numbered(c)
@@ -116,11 +136,10 @@ func asText(c cards.Card) string {
 	} else {
 		s = layout(c)
 	}
-	s = plain(s)
-	if strings.TrimSpace(s) == "" {
+	if s = plain(s); strings.TrimSpace(s) == "" {
 		s = "…"
 	}
-	return fitBytes(s, maxBytes)
+	return s
 }
 
 // withoutFrame takes the "[card #1024]" off that marks cards in transcripts.

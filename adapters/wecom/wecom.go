@@ -158,10 +158,10 @@ func (a *Adapter) Caps() cards.Caps {
 		MenuOptions: maxOptions,
 		Label:       appLimits.option, // of a choice; buttons are cut to ten
 		Title:       maxTitle,
-		Text:        600, // a text message has 2048 bytes
+		Text:        600, // a text message has 2048 bytes, three for a Chinese character
 		Facts:       maxHorizontal,
 		Rows:        10,
-		Total:       1500,
+		Total:       1000,
 		Menus:       true,
 		Edits:       true,
 	}

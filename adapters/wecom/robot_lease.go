@@ -70,11 +70,17 @@ func (l *lease) renew(since time.Time, every time.Duration) {
 	}
 }
 
-// mine renews the lease and reports whether it is still ours.
+// mine renews the lease and reports whether it is still ours. Where the Shelf has
+// forgotten it and nobody else has taken it, it is: the Shelf's clock may have
+// been put forward, or a database restored, and no other has come in between.
 func (l *lease) mine() (bool, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), min(shelfPatience, l.lasts/4))
 	defer cancel()
-	return l.s.shelf.Swap(ctx, l.key, l.me, l.me, l.lasts)
+	ok, err := l.s.shelf.Swap(ctx, l.key, l.me, l.me, l.lasts)
+	if err != nil || ok {
+		return ok, err
+	}
+	return l.s.shelf.Swap(ctx, l.key, "", l.me, l.lasts)
 }
 
 // release gives the place up, so that nobody has to wait for its end.

@@ -232,15 +232,15 @@ func (a *Adapter) content(e *bot.Event, doc value) string {
 				parts = append(parts, t)
 			}
 			if part.at("downloadCode").exists() || part.at("pictureDownloadCode").exists() {
-				file("image", "", part)
+				file("image", nameless, part)
 			}
 		}
 		e.Text = strings.Join(parts, "")
 	case "picture":
-		file("image", "", body)
+		file("image", nameless, body)
 	case "audio":
 		e.Text = body.at("recognition").str() // DingTalk wrote down what it heard
-		file("audio", "", body)
+		file("audio", "audio.amr", body)
 	case "video":
 		file("video", videoName(body.at("videoType").str()), body)
 	case "file":
@@ -253,9 +253,13 @@ func (a *Adapter) content(e *bot.Event, doc value) string {
 	return "message_" + kind
 }
 
+// nameless is what pictures are called, of which DingTalk tells no name: without
+// one they could not be passed on.
+const nameless = "image.jpg"
+
 func videoName(kind string) string {
 	if !plainWord(kind) {
-		return ""
+		return "video.mp4"
 	}
 	return "video." + kind
 }

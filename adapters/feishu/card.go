@@ -80,7 +80,7 @@ type header struct {
 
 // count is how many elements e counts as.
 func (e *element) count() int {
-	n := 1 + len(e.options)*2
+	n := 1 + len(e.options)*2 // each may have a text
 	if e.text != nil {
 		n++
 	}
@@ -137,14 +137,16 @@ type drawing struct {
 	left  int // bytes of text
 	body  []*element
 	group string // the group that a form in private is about
+
+	people []string // who can be picked in a form in private; nil = who is in the chat
 }
 
-// draw makes the JSON of a card. What is too long is cut, ever shorter, until
+// draw makes the JSON of a card; group and people are for forms in private. What is too long is cut, ever shorter, until
 // the whole fits: text can grow fourfold on its way into a request.
-func draw(c cards.Card, at spot, group string) string {
+func draw(c cards.Card, at spot, group string, people ...string) string {
 	var out []byte
 	for _, share := range []int{100, 70, 45, 25, 10, 4} {
-		d := &drawing{lang: c.Lang, at: at, room: maxElements * max(share, 40) / 100, left: 22_000 * share / 100, group: group}
+		d := &drawing{lang: c.Lang, at: at, room: maxElements * max(share, 40) / 100, left: 22_000 * share / 100, group: group, people: people}
 		out = d.card(c)
 		if escaped(out) < maxBytes-400 { // the request around it
 			break

@@ -139,10 +139,9 @@ func (w *jsonWriter) element(e *element) {
 		w.key("options")
 		for i, o := range e.options {
 			w.raw("[,"[min(i, 1) : min(i, 1)+1])
-			w.raw(`{"text":`)
-			w.plain(o.text)
-			w.raw(`,"value":`)
+			w.raw(`{"value":`)
 			w.quote(o.value)
+			w.text("text", o.text)
 			w.raw("}")
 		}
 		w.raw("]")

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -283,9 +284,39 @@ func (a *Adapter) aside(ctx context.Context, chat, user string, c cards.Card) er
 	// In groups of topics there are no such notes, and whoever left the group
 	// sees none: whatever Feishu's reason is, a private message is the way left.
 	if code := codeOf(err); code != 0 && !stale[code] {
+		if asksForPeople(c) {
+			a.crowd(ctx, chat)
+		}
 		_, err = a.inPrivate(ctx, user, c, chat)
 	}
 	return sent(err)
+}
+
+func asksForPeople(c cards.Card) bool {
+	return c.Form != nil && slices.ContainsFunc(c.Form.Inputs, func(in cards.Input) bool { return in.Kind == cards.InputPerson })
+}
+
+// crowd sees to it that it is known who can be picked in a form about a group.
+func (a *Adapter) crowd(ctx context.Context, chat string) {
+	if _, ok := a.crowds.get(chat); ok {
+		return
+	}
+	members, err := a.Members(ctx, a.conv(chat))
+	if err != nil {
+		a.log.Warn("members for a form not known", "install", a.install.String(), "error", err)
+		return
+	}
+	var ids []string
+	for _, u := range members {
+		ids = append(ids, u.ID)
+	}
+	a.crowds.put(chat, ids)
+}
+
+// drawPrivate draws a card for a private chat that may be about a group.
+func (a *Adapter) drawPrivate(c cards.Card, group string) string {
+	people, _ := a.crowds.get(group)
+	return draw(c, inPrivate, group, people...)
 }
 
 // inPrivate sends a card as a private message; group is the one it is about.
@@ -294,7 +325,7 @@ func (a *Adapter) inPrivate(ctx context.Context, user string, c cards.Card, grou
 	if err != nil {
 		return "", fmt.Errorf("uuid: %w", err)
 	}
-	return a.send(ctx, bot.Private(a.user(user)), id.String(), attempt{"interactive", draw(c, inPrivate, group)})
+	return a.send(ctx, bot.Private(a.user(user)), id.String(), attempt{"interactive", a.drawPrivate(c, group)})
 }
 
 // maxUrged is how many people can be buzzed at once.

@@ -430,7 +430,7 @@ func TestFormInPrivate(t *testing.T) {
 	d := newDesk(t, feishutest.Options{})
 	d.ChangeChat(d.help, func(c *feishutest.Chat) { c.Topic = true })
 	form := cards.Card{Lang: cards.ZH, Title: "f", Form: &cards.Form{Token: "AQ-f", Inputs: []cards.Input{
-		{Name: "type", Kind: cards.InputChoice, Reload: true, Options: []cards.Option{{Label: "A", Value: "a"}}}, {Name: "text", Kind: cards.InputText},
+		{Name: "type", Kind: cards.InputChoice, Reload: true, Options: []cards.Option{{Label: "A", Value: "a"}}}, {Name: "text", Kind: cards.InputText}, {Name: "who", Kind: cards.InputPerson},
 	}}}
 	got := d.served(t, func(e bot.Event) bot.Reply {
 		if e.Kind == bot.Reload {
@@ -448,7 +448,13 @@ func TestFormInPrivate(t *testing.T) {
 	if a := d.Select(d.ann, private[0].ID, "type", "A"); !a.OK() {
 		t.Fatal(a.Err)
 	}
-	if a := d.Submit(d.ann, private[0].ID, "", map[string]string{"text": "x"}); !a.OK() {
+	// The picker offers who is in the group, in the first version of the form and in the next.
+	for _, m := range []feishutest.Message{private[0], d.Cards(d.DM(d.ann))[0]} {
+		if !strings.Contains(m.Content, `{"value":"`+d.bob+`"}`) {
+			t.Errorf("%s cannot be picked: %s", d.bob, m.Content)
+		}
+	}
+	if a := d.Submit(d.ann, private[0].ID, "", map[string]string{"text": "x", "who": d.bob}); !a.OK() {
 		t.Fatal(a.Err)
 	}
 	for _, e := range *got {
@@ -840,7 +846,7 @@ func console(t *testing.T, d *desk, scopes []string, people string) *Adapter {
 	return a
 }
 
-func findings(a *Adapter, ctx context.Context) map[string]bot.Finding {
+func findings(ctx context.Context, a *Adapter) map[string]bot.Finding {
 	out := map[string]bot.Finding{}
 	for _, f := range a.Check(ctx) {
 		out[strings.TrimPrefix(f.What, "feishu/default ")] = f
@@ -856,7 +862,7 @@ func TestCheck(t *testing.T) {
 	all := append(slices.Clone(list.Scopes.Tenant), "im:message.group_msg")
 	d := newDesk(t, feishutest.Options{})
 	a := console(t, d, all, `{"department_ids":["0"],"user_ids":[],"group_ids":[]}`)
-	got := findings(a, t.Context())
+	got := findings(t.Context(), a)
 	for _, what := range []string{"credentials", "bot", "permissions", "people"} {
 		if f := got[what]; !f.OK {
 			t.Errorf("%s: %+v", what, f)
@@ -867,12 +873,12 @@ func TestCheck(t *testing.T) {
 		t.Errorf("%+v", f)
 	}
 	a.conf.Mode = ModeHTTP
-	got = findings(a, t.Context())
+	got = findings(t.Context(), a)
 	if f := got["card callbacks"]; !f.OK || !strings.Contains(f.Says, "/hooks/feishu/default") && !strings.Contains(f.Says, "card.action.trigger") {
 		t.Errorf("%+v", f)
 	}
 	a = console(t, d, []string{"im:message"}, `{}`)
-	got = findings(a, t.Context())
+	got = findings(t.Context(), a)
 	if f := got["permissions"]; f.OK || f.Warn || !strings.Contains(f.Says, "im:message.p2p_msg:readonly (private chats") || strings.Contains(f.Says, "im:message:recall") {
 		t.Errorf("%+v", f)
 	}
@@ -880,17 +886,17 @@ func TestCheck(t *testing.T) {
 		t.Errorf("%+v", f)
 	}
 	a = console(t, d, list.Scopes.Tenant, `{"user_ids":["ou_1"]}`)
-	if f := findings(a, t.Context())["permissions"]; f.OK || !f.Warn || !strings.Contains(f.Says, "im:message.group_msg") {
+	if f := findings(t.Context(), a)["permissions"]; f.OK || !f.Warn || !strings.Contains(f.Says, "im:message.group_msg") {
 		t.Errorf("%+v", f)
 	}
 	// The emulator itself knows neither: then nothing is claimed.
-	got = findings(d.a, t.Context())
+	got = findings(t.Context(), d.a)
 	if !got["events"].OK || !got["card callbacks"].OK || !got["permissions"].Warn || !got["people"].Warn {
 		t.Errorf("%+v", got)
 	}
 	d.Suspend(10014)
 	d.a.tokens.evict(d.a.tokens.get(d.a.now()))
-	got = findings(d.a, t.Context())
+	got = findings(t.Context(), d.a)
 	if f := got["credentials"]; len(got) != 1 || f.OK || f.Warn || !strings.Contains(f.Says, "app_secret") || strings.Contains(f.Says, feishutest.AppSecret) {
 		t.Errorf("%+v", got)
 	}

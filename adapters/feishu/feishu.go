@@ -149,6 +149,7 @@ type Adapter struct {
 	names   cache[string]        // chat → name
 	places  cache[place]         // message → where it stands
 	private cache[string]        // private chat → its person
+	crowds  cache[[]string]      // group → who is in it
 	tried   cache[attempt]       // uuid → what was sent first
 	edits   cache[*rate.Limiter] // message → how often it may still be changed
 
@@ -229,6 +230,7 @@ func New(c Config, deps bot.Deps) (*Adapter, error) {
 	a.self.Store(&identity{})
 	a.users, a.names = newCache[bot.User](a.now, 10*time.Minute), newCache[string](a.now, 10*time.Minute)
 	a.places, a.private = newCache[place](a.now, 24*time.Hour), newCache[string](a.now, 365*24*time.Hour)
+	a.crowds = newCache[[]string](a.now, time.Hour)
 	a.tried, a.edits = newCache[attempt](a.now, findAge), newCache[*rate.Limiter](a.now, time.Minute)
 	return a, nil
 }

@@ -130,7 +130,13 @@ func (d *drawing) field(in cards.Input, choose string) (*element, string) {
 			return menu, textInput
 		}
 	case cards.InputPerson:
+		// In a private chat the picker would offer the two who are in it.
 		e.tag, e.placeholder = "select_person", plain(choose)
+		for _, id := range d.people {
+			if len(e.options) < maxOptions {
+				e.options = append(e.options, option{value: id})
+			}
+		}
 		if isID(in.Value, "ou_") {
 			e.option = in.Value
 		}

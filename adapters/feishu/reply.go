@@ -42,7 +42,13 @@ func (a *Adapter) pressedReply(says map[string]any, e bot.Event, out bot.Reply) 
 	if t.stands == inPrivate && t.kind == groupChat {
 		group = t.chat
 	}
-	show := func(c cards.Card) { says["card"] = raw(draw(c, t.stands, group)) }
+	show := func(c cards.Card) {
+		if t.stands == inPrivate {
+			says["card"] = raw(a.drawPrivate(c, group))
+			return
+		}
+		says["card"] = raw(draw(c, t.stands, ""))
+	}
 	if e.Kind == bot.Click {
 		toast(says, "info", out.Toast)
 		if out.Card != nil {

@@ -37,6 +37,7 @@ const (
 	maxFrame     = 1 << 20
 	handTries    = 8 // how often a message is handed over before it is given up
 	dialPatience = 15 * time.Second
+	lastWork     = 5 * time.Second // for what is in hand when everything ends
 	// settle is how long after the answer to a press its card is left alone.
 	settle   = 100 * time.Millisecond
 	seenKept = 90 * 24 * time.Hour
@@ -59,7 +60,12 @@ func (a *Adapter) Stream(ctx context.Context, take func(ctx context.Context, w h
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	s := &stream{a: a, take: take}
+	// What is in hand when everything ends is finished: it is never sent again.
+	hand, drop := context.WithCancel(context.WithoutCancel(ctx))
+	defer drop()
+	unhook := context.AfterFunc(ctx, func() { time.AfterFunc(lastWork, drop) })
+	defer unhook()
+	s := &stream{a: a, take: take, hand: hand}
 	var all sync.WaitGroup
 	for range a.lines {
 		all.Go(func() {
@@ -81,9 +87,10 @@ func (a *Adapter) Stream(ctx context.Context, take func(ctx context.Context, w h
 type stream struct {
 	a       *Adapter
 	take    sink
-	retired sync.WaitGroup // connections that are being ended
-	opening sync.Mutex     // held while the gap before a connection is looked at
-	alive   atomic.Int64   // when anything was heard last, in Unix nanoseconds of the adapter's clock
+	hand    context.Context // of what is in hand: it outlives Stream's own by lastWork
+	retired sync.WaitGroup  // connections that are being ended
+	opening sync.Mutex      // held while the gap before a connection is looked at
+	alive   atomic.Int64    // when anything was heard last, in Unix nanoseconds of the adapter's clock
 }
 
 // keep keeps one connection open: when it is announced to end, or brings
@@ -299,10 +306,10 @@ func (s *stream) connect(ctx context.Context) (*link, error) {
 	})
 	l.writing.Go(l.write)
 	for range atOnce {
-		l.work.Go(func() { l.serve(ctx, l.frames) })
+		l.work.Go(func() { l.serve(s.hand, l.frames) })
 	}
 	for range pressesAtOne {
-		l.work.Go(func() { l.serve(ctx, l.pressed) })
+		l.work.Go(func() { l.serve(s.hand, l.pressed) })
 	}
 	go l.read(ctx)
 	return l, nil

@@ -302,6 +302,34 @@ func TestTheNewConnectionIsOpenedBeforeTheOldEnds(t *testing.T) {
 	}
 }
 
+// TestWorkInHandIsFinishedAtTheEnd: a message is never sent again, so the end of
+// the program waits for it.
+func TestWorkInHandIsFinishedAtTheEnd(t *testing.T) {
+	d := newDesk(t, dingtalktest.Options{}, nil)
+	entered, release := make(chan struct{}), make(chan struct{})
+	stop := streaming(t, d.a, func(ctx context.Context, _ http.ResponseWriter, _ bot.Raw) error {
+		close(entered)
+		<-release
+		return ctx.Err()
+	})
+	d.open(t, 2)
+	answer := make(chan []dingtalktest.Answer, 1)
+	go func() { _, a := d.Mention(d.ann, d.help, "", "last words"); answer <- a }()
+	<-entered
+	ended := make(chan error, 1)
+	go func() { ended <- stop() }()
+	for d.Connections() > 1 { // the other connection has nothing in hand
+		runtime.Gosched()
+	}
+	close(release)
+	if a := <-answer; !a[0].OK() {
+		t.Errorf("%+v", a)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestStreamOutlivesEveryEnd(t *testing.T) {
 	d := newDesk(t, dingtalktest.Options{}, nil)
 	got := make(chan bot.Event, 1000)

@@ -274,7 +274,7 @@ func (t *turn) command(ctx context.Context, in Intent, tk *tickets.Ticket) (tick
 			p, err := t.named(ctx, in, tk)
 			return tickets.Escalate{Person: p, Reason: in.Text}, err
 		}
-		return tickets.Escalate{Team: in.Team, Reason: in.Text}, nil
+		return t.escalate(ctx, in, tk)
 	case tickets.VerbSolve:
 		return t.solve(in, tk), nil
 	case tickets.VerbReject:
@@ -337,7 +337,45 @@ func (t *turn) named(ctx context.Context, in Intent, tk *tickets.Ticket) (ticket
 	if in.Team == "" {
 		return "", tickets.Refuse(tickets.NoSuchPerson)
 	}
-	return t.b.svc.AgentNamed(ctx, tk.Desk, in.Team)
+	return t.colleague(ctx, in.Team, tk)
+}
+
+// colleague is who works at a ticket's desk and bears a name. Where platforms
+// tell mentions as mere words, one who has not spoken yet is known by his id
+// alone: then the platform is asked what those are called.
+func (t *turn) colleague(ctx context.Context, name string, tk *tickets.Ticket) (tickets.PersonID, error) {
+	p, err := t.b.svc.AgentNamed(ctx, tk.Desk, name)
+	if tickets.CodeOf(err) != tickets.NoSuchPerson {
+		return p, err
+	}
+	all, failed := t.b.svc.Workers(ctx, tk.Desk, t.install.String(), peopleLookedUp)
+	if failed != nil {
+		return "", failed
+	}
+	if !t.learnNames(ctx, all) {
+		return "", err
+	}
+	return t.b.svc.AgentNamed(ctx, tk.Desk, name)
+}
+
+// peopleLookedUp bounds how many the platform is asked about for one name.
+const peopleLookedUp = 30
+
+// escalate is to a team, or to a person whose name was typed.
+func (t *turn) escalate(ctx context.Context, in Intent, tk *tickets.Ticket) (tickets.Command, error) {
+	c := tickets.Escalate{Team: in.Team, Reason: in.Text}
+	d, err := t.desk(ctx, tk.Desk)
+	if err != nil || len(d.Teams) == 0 || in.Team == "" || slices.Contains(d.Teams, in.Team) {
+		return c, err
+	}
+	switch p, err := t.colleague(ctx, in.Team, tk); tickets.CodeOf(err) {
+	case "":
+		return tickets.Escalate{Person: p, Reason: in.Text}, err
+	case tickets.NoSuchPerson:
+	default:
+		return nil, err
+	}
+	return c, nil // which says what teams there are
 }
 
 // leastBusy is the member of a user group with the fewest open tickets.

@@ -40,11 +40,6 @@ func (t *turn) place(ctx context.Context) (talk, error) {
 			return k, err
 		}
 	}
-	if k.ticket != "" && k.audience == "" {
-		if k.audience, err = t.audience(ctx, k.ticket); err != nil {
-			return k, err
-		}
-	}
 	if n := FindNumber(t.ev.QuoteText); k.ticket == "" && n != 0 {
 		if err := t.who(ctx); err != nil {
 			return k, err
@@ -53,6 +48,11 @@ func (t *turn) place(ctx context.Context) (talk, error) {
 		if err == nil {
 			k.ticket = tk.ID
 		} else if tickets.CodeOf(err) == "" {
+			return k, err
+		}
+	}
+	if k.ticket != "" && k.audience == "" {
+		if k.audience, err = t.audience(ctx, k.ticket); err != nil {
 			return k, err
 		}
 	}
@@ -210,7 +210,8 @@ func (t *turn) talkToBot(ctx context.Context, in Intent, k talk) (Reply, error) 
 	if in.Verb != VerbUnknown && thanks.MatchString(t.ev.Text) && len(t.ev.Files) == 0 {
 		return Reply{}, nil // nothing to be said to that
 	}
-	if in.Verb == VerbUnknown || !asks || tickets.Chatter(t.ev.Text) && len(t.ev.Files) == 0 {
+	nothing := strings.TrimSpace(t.ev.Text) == "" || tickets.Chatter(t.ev.Text)
+	if in.Verb == VerbUnknown || !asks || nothing && len(t.ev.Files) == 0 {
 		return t.intent(ctx, Intent{Verb: VerbUnknown, Key: in.Key, Number: in.Number, Text: t.ev.Text}, k)
 	}
 	if t.ev.Private {

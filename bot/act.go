@@ -184,7 +184,8 @@ func (t *turn) inline() Inline {
 }
 
 func (t *turn) intentOpen(ctx context.Context, in Intent, k talk) (Reply, error) {
-	if in.Form && t.canAsk() && len(t.ev.Files) == 0 {
+	form := in.Form && t.canAsk()
+	if form && !t.asks() && len(t.ev.Files) == 0 {
 		return t.openForm(ctx, k.group.Desk, "", tickets.Open{}, false)
 	}
 	if in.Text == "" && len(t.ev.Files) == 0 {
@@ -194,6 +195,9 @@ func (t *turn) intentOpen(ctx context.Context, in Intent, k talk) (Reply, error)
 		}
 		if r, done, err := t.openSaid(ctx, said, k); done || err != nil {
 			return r, err
+		}
+		if form {
+			return t.openForm(ctx, k.group.Desk, "", tickets.Open{}, false)
 		}
 		return t.refused(ctx, tickets.Refuse(tickets.EmptyText, "what", "title"), cards.Act{Verb: tickets.VerbOpen, Form: true})
 	}

@@ -390,6 +390,22 @@ func TestAFormCalledInAGroupIsAskedInPrivate(t *testing.T) {
 	})
 }
 
+// TestAQuotedRequestIsNotAskedForAgain: who quotes somebody's words and says
+// 建单 has said what it is about.
+func TestAQuotedRequestIsNotAskedForAgain(t *testing.T) {
+	eachTalk(t, func(t *testing.T, x *words) {
+		ev := x.event("zhao", "people", "建单")
+		ev.QuoteText = "会议室投影仪连不上"
+		x.hears(ev)
+		if tk := x.ticket(1); tk.Desk != "hr" || tk.Title != "会议室投影仪连不上" {
+			t.Errorf("opened %+v", tk.Core)
+		}
+		if said := x.news("zhao"); strings.Contains(said, "？") {
+			t.Errorf("asked %q", said)
+		}
+	})
+}
+
 func TestWhoMustSpeakFirstIsToldSoInTheGroup(t *testing.T) {
 	eachTalk(t, func(t *testing.T, x *words) {
 		x.made()

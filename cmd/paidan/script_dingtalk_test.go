@@ -24,8 +24,11 @@ import (
 )
 
 // dingtalkChat is the emulated DingTalk. In its groups the robot hears only what
-// mentions it, so whoever says something there mentions it; there are no slash
-// commands, so what would be one is said. A thread is a message that is quoted.
+// mentions it, so whoever wants something of it there mentions it; the desk's own
+// people do not when they talk to each other. There are no slash commands, so
+// what would be one is said, and forms are asked in the private chat. A thread is
+// a message that is quoted; where the robot is not told which one it was, people
+// write the ticket's number.
 type dingtalkChat struct {
 	stage    *stage
 	pre      string
@@ -152,7 +155,7 @@ func (c *dingtalkChat) show(alias string, m dingtalktest.Message, only string) s
 			x.lines = []string{err.Error()}
 			return x
 		}
-		x.lines, x.labels = drawnLines(d), drawnLabels(d)
+		x.lines, x.labels = drawnLines(d, c.called(m.At)), drawnLabels(d)
 		x.press = func(who, label, option string) error {
 			a := c.srv.Press(c.users[who], m.Ref(), label)
 			if option != "" {
@@ -183,6 +186,15 @@ func (c *dingtalkChat) show(alias string, m dingtalktest.Message, only string) s
 	return x
 }
 
+// called are the names of people who are mentioned.
+func (c *dingtalkChat) called(users []string) string {
+	var names []string
+	for _, u := range users {
+		names = append(names, "@"+nameOf(c.idOf(u)))
+	}
+	return strings.Join(names, " ")
+}
+
 // viewer is somebody who sees what stands in a conversation.
 func (c *dingtalkChat) viewer(alias string) string {
 	if name, ok := strings.CutPrefix(alias, "dm "); ok {
@@ -209,7 +221,7 @@ func dingtalkAnswered(all ...dingtalktest.Answer) error {
 }
 
 // drawnLines says what a card shows, one line after the other, its colour as a dot.
-func drawnLines(d dingtalktest.Drawing) []string {
+func drawnLines(d dingtalktest.Drawing, at string) []string {
 	title := d.Title
 	if dot := cards.Tone(d.Tone).Emoji(); dot != "" && !strings.HasPrefix(title, dot) {
 		title = dot + " " + title
@@ -221,6 +233,7 @@ func drawnLines(d dingtalktest.Drawing) []string {
 		}
 	}
 	add(d.Badges)
+	add(at)
 	for _, f := range d.Facts {
 		add(f.Label + "  " + strings.ReplaceAll(f.Value, "\n", " / "))
 	}
@@ -339,8 +352,12 @@ func (c *dingtalkChat) number(alias string, m dingtalktest.Message, lines []stri
 	}
 	quote := ""
 	all := slices.DeleteFunc(c.srv.Messages(m.Conv), func(o dingtalktest.Message) bool { return o.User != "" })
-	if len(all) > 0 && all[len(all)-1].ID != m.ID {
+	switch {
+	case len(all) == 0 || all[len(all)-1].ID == m.ID:
+	case m.Key != "":
 		quote = m.Ref()
+	case strings.HasPrefix(snippet(shown{lines: lines}), "#"): // nobody could tell which message it answers
+		text = snippet(shown{lines: lines}) + " " + want
 	}
 	if !strings.HasPrefix(alias, "dm ") {
 		text = "@" + dingtalktest.RobotName + " " + text
@@ -480,7 +497,8 @@ func (c *dingtalkChat) typed(a target, text string) string {
 	for _, b := range []string{"@派单", "@Paidan"} {
 		text = strings.ReplaceAll(text, b, me)
 	}
-	if a.conv != "dm" && text != "" && !strings.Contains(text, me) {
+	colleagues := a.number == "" && a.quoted == "" && !slices.Contains([]string{"wangfang", "ann"}, a.who) // talk to each other
+	if a.conv != "dm" && text != "" && !strings.Contains(text, me) && !colleagues {
 		text = me + " " + text
 	}
 	return text
@@ -490,6 +508,10 @@ func (c *dingtalkChat) say(a target, text string, names []string) error {
 	root, err := thread(c.messages(), a)
 	if err != nil {
 		return err
+	}
+	if m, ok := c.srv.Message(dingtalkRef(root)); ok && m.User == "" && m.Key == "" && a.number != "" {
+		me := "@" + dingtalktest.RobotName
+		root, text = "", me+" "+a.number+" "+strings.TrimSpace(strings.TrimPrefix(c.typed(a, text), me))
 	}
 	var files []string
 	for _, n := range names {
@@ -515,15 +537,37 @@ func dingtalkRef(key string) string {
 	return ref
 }
 
-func (c *dingtalkChat) slash(a target, text string) error { return c.say(a, text, nil) }
+// slash says what would be a command; one without words opens a form.
+func (c *dingtalkChat) slash(a target, text string) error {
+	if text == "" {
+		text = "建单"
+	}
+	return c.say(a, "@"+dingtalktest.RobotName+" "+text, nil)
+}
 
+// press presses what the person sees; a button beside a fact is called by both.
+// What has no number, he says.
 func (c *dingtalkChat) press(a target, label, option string) error {
-	m, err := c.stage.pressable(c.messages(), a, label)
-	if err != nil {
+	all := c.messages()
+	if a.quoted != "" {
+		beside := a
+		beside.quoted = ""
+		if m, err := c.stage.reachable(all, beside, a.quoted+" "+label); err == nil {
+			return m.press(a.who, a.quoted+" "+label, option)
+		}
+	}
+	m, err := c.stage.reachable(all, a, label)
+	switch {
+	case err == nil:
+		return m.press(a.who, label, option)
+	case c.template || a.number == "":
 		return err
 	}
-	return m.press(a.who, label, option)
+	return c.say(a, strings.TrimSpace(label+" "+option), nil)
 }
+
+// shortcut quotes a message with the word for it: there are no shortcuts.
+func (c *dingtalkChat) shortcut(a target) error { return c.say(a, "建单", nil) }
 
 func (c *dingtalkChat) unsay(a target) error {
 	m, err := find(c.messages(), a, func(m shown) bool { return m.only == "" && !m.bot })
@@ -567,7 +611,6 @@ func (c *dingtalkChat) fill(who string, change bool, values map[string]string) e
 // What DingTalk does not have, or does not tell a robot.
 func (c *dingtalkChat) react(target, string, bool) error { return fmt.Errorf("reactions are not told") }
 func (c *dingtalkChat) edit(target, string) error        { return fmt.Errorf("messages cannot be edited") }
-func (c *dingtalkChat) shortcut(target) error            { return fmt.Errorf("there are no shortcuts") }
 func (c *dingtalkChat) home(string) error                { return fmt.Errorf("there is no page of one's own") }
 
 // fault KIND METHOD [TIMES] [CODE]: "fault refused card/instances/update 1 system.busy".

@@ -891,6 +891,30 @@ func (s *stage) pressable(all []shown, a target, label string) (shown, error) {
 	return shown{}, fmt.Errorf("nothing there is called %q", label)
 }
 
+// reachable is pressable where a private note is a message in the private chat:
+// what the person was just told there, else what stands where he is, else what he
+// was told in private before.
+func (s *stage) reachable(all []shown, a target, label string) (shown, error) {
+	private := a
+	private.conv, private.number, private.quoted = "dm", "", ""
+	told := func(fresh bool) (shown, error) {
+		return find(all, private, func(m shown) bool {
+			return m.press != nil && slices.Contains(m.labels, label) && (s.fresh[m.key] || !fresh)
+		})
+	}
+	m, err := told(true)
+	if err != nil {
+		m, err = s.pressable(all, a, label)
+	}
+	if err == nil {
+		return m, nil
+	}
+	if m, other := told(false); other == nil {
+		return m, nil
+	}
+	return shown{}, err
+}
+
 // thread is the root of the thread that a target names; "" is the top level.
 func thread(all []shown, a target) (string, error) {
 	if a.number == "" && a.quoted == "" {

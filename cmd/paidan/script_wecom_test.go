@@ -487,23 +487,9 @@ func (c *wecomChat) slash(a target, text string) error {
 // way to show him alone something in a group, else what stands where he is, else
 // what he was told in private before.
 func (c *wecomChat) press(a target, label, option string) error {
-	all := c.messages()
-	private := a
-	private.conv, private.number, private.quoted = "dm", "", ""
-	told := func(fresh bool) (shown, error) {
-		return find(all, private, func(m shown) bool {
-			return m.press != nil && slices.Contains(m.labels, label) && (c.stage.fresh[m.key] || !fresh)
-		})
-	}
-	m, err := told(true)
+	m, err := c.stage.reachable(c.messages(), a, label)
 	if err != nil {
-		m, err = c.stage.pressable(all, a, label)
-	}
-	if err != nil {
-		var other error
-		if m, other = told(false); other != nil {
-			return err
-		}
+		return err
 	}
 	return m.press(a.who, label, option)
 }
@@ -576,7 +562,7 @@ func answerQuestions(values, fields map[string]string, account func(name string)
 		}
 		return ""
 	}
-	asked := ""
+	asked, said := "", false
 	for asks(last()) && (submit || len(left) > 0) {
 		q := last()
 		if q == asked {
@@ -584,12 +570,16 @@ func answerQuestions(values, fields map[string]string, account func(name string)
 		}
 		asked = q
 		text := answerTo(q, submit, take)
+		if text == "" && said {
+			return nil // what was said is refused, and he has nothing better
+		}
 		if text == "" {
 			return fmt.Errorf("nothing is said to %q", nonEmptyLines(q)[1:])
 		}
 		if err := say(text); err != nil {
 			return err
 		}
+		said = true
 	}
 	if asked == "" {
 		return fmt.Errorf("no form is open")

@@ -91,6 +91,15 @@ func (b *kfBench) sent() []wecomtest.Message {
 	return out
 }
 
+// settled waits until the cursor stands behind the n-th message.
+func (b *kfBench) settled(t *testing.T, n int) {
+	t.Helper()
+	until(t, fmt.Sprint("the cursor stands behind message ", n), func() bool {
+		at, err := b.shelf.Get(t.Context(), cursorKey(b.account))
+		return err == nil && at == fmt.Sprintf("%s.%d", b.account, n)
+	})
+}
+
 func kfCard() cards.Card {
 	return cards.Card{Lang: cards.ZH, Title: "#7 已解决,是否好了?", Actions: []cards.Action{{Label: "已解决", Token: "TOKEN-yes-" + strings.Repeat("x", 120)}, {Label: "未解决", Token: "TOKEN-no"}}}
 }
@@ -308,6 +317,7 @@ func TestACrashBetweenSinkAndCursorLosesNothing(t *testing.T) {
 		b.CustomerSays(b.who, b.account, fmt.Sprint("前 ", i))
 	}
 	until(t, "the first are heard", func() bool { return len(p.events()) == 5 })
+	b.settled(t, 5)
 	// From here on the cursor cannot be moved: the process dies after the sink
 	// took the page and before that is noted.
 	b.shelf.broken(func(op, key string) error {
@@ -403,6 +413,7 @@ func TestWhatNobodyNudgedForIsFoundAtTheStart(t *testing.T) {
 	if p.events()[0].Text != "刚才" {
 		t.Errorf("heard %q: what was said long before the first start is other people's", p.events()[0].Text)
 	}
+	b.settled(t, 2)
 	p.stop(t)
 	b.CustomerSays(b.who, b.account, "停机时")
 	b.clock.advance(3 * time.Hour)
@@ -452,7 +463,7 @@ func TestTwoProcessesDoNotFetchTheSame(t *testing.T) {
 		b.CustomerSays(b.who, b.account, fmt.Sprint(i))
 		q.a.kf.nudge(b.account, "") // both are told
 	}
-	until(t, "all are heard", func() bool { return len(p.events())+len(q.events()) >= n })
+	b.settled(t, n)
 	p.stop(t)
 	q.stop(t)
 	var s seen

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -455,9 +456,9 @@ func (r *robot) respond(ctx context.Context, p place, c cards.Card, task string)
 	if wait := r.quota.wait(p, r.now()); wait > 0 {
 		return fmt.Errorf("aibot/response: %w", bot.RateLimited{After: wait})
 	}
-	body := object{"msgtype": "markdown", "markdown": object{"content": markdown(c)}}
-	if p.chat == inSingle { // in groups no card is taken there
-		body = r.content(c, task)
+	body := r.content(c, task)
+	if p.chat == inGroup { // where no card is taken
+		body = object{"msgtype": "markdown", "markdown": object{"content": markdown(withoutButtons(c))}}
 	}
 	for {
 		if err := ctx.Err(); err != nil {
@@ -502,6 +503,23 @@ func badContent(code int64) bool {
 	return code != usedCode && code >= 42014 && code <= 42051 || code == 45002 || code == 40033 || code == 40035 || code == 44004
 }
 
+// withoutButtons is a card without what would have been buttons. Those of a card
+// that is always text stay: their numbers are known (see Adapter.Numbers).
+func withoutButtons(c cards.Card) cards.Card {
+	if numbered(c) {
+		return c
+	}
+	links := func(list []cards.Action) []cards.Action {
+		return slices.DeleteFunc(slices.Clone(list), func(a cards.Action) bool { return a.URL == "" })
+	}
+	c.Actions, c.More = links(c.Actions), links(c.More)
+	c.Facts = slices.Clone(c.Facts)
+	for i := range c.Facts {
+		c.Facts[i].Action = nil
+	}
+	return c
+}
+
 // usedCode is the errcode of an address that has served already.
 const usedCode = 42022
 
@@ -540,15 +558,23 @@ func (r *robot) here(bot.Dest) bool { return !r.long() || r.held.Load() != nil }
 // prepare has nothing to learn: the robot's name and id are in no answer.
 func (r *robot) prepare(context.Context) error { return nil }
 
-// check looks whether the long connection could be opened. It does not
-// subscribe: that would end the connection of whoever works just now.
+// check looks whether the long connection is open somewhere, or could be opened.
+// It does not subscribe: that would end the connection of whoever works just now.
 func (r *robot) check(ctx context.Context) []bot.Finding {
 	f := bot.Finding{OK: true, What: r.install.String() + " robot"}
+	if !r.long() {
+		f.Says = "takes callbacks at <public_url>/hooks/" + r.install.String() + "/robot; it can only answer there, and for an hour: set robot.secret to send at any time"
+		return []bot.Finding{f}
+	}
+	rest, err := r.shelf.Get(ctx, robotRest)
+	holder, err2 := r.shelf.Get(ctx, robotLease)
 	switch {
-	case !r.long():
-		f.Says = "takes callbacks at /hooks/" + r.install.String() + "/robot; cards in groups can only answer messages, set robot.secret to send at any time"
-	case r.held.Load() != nil:
-		f.Says = "long connection is open"
+	case errors.Join(err, err2) != nil:
+		f.OK, f.Says = false, "who has the connection is not known: "+errors.Join(err, err2).Error()
+	case rest != "":
+		f.OK, f.Warn, f.Says = false, true, "another program has opened the connection with the same bot id and secret; stop it, or make a new secret on the robot's page"
+	case r.held.Load() != nil, holder != "":
+		f.Says = "a running process has the long connection"
 	default:
 		ws, err := r.dial(ctx)
 		if err != nil {

@@ -439,9 +439,10 @@ func (r *robot) await(ctx context.Context, me string) *lease {
 func (r *robot) taken(ctx context.Context, hold *lease) {
 	ours, err := hold.mine()
 	if err != nil {
+		// We cannot tell, and without the Shelf we do not come back anyway.
 		r.log.Warn("robot's lease not reached", "install", r.install.String(), "error", err)
 	}
-	if err == nil && !ours {
+	if err != nil || !ours {
 		return
 	}
 	quiet, cancel := context.WithTimeout(context.WithoutCancel(ctx), shelfPatience)

@@ -255,6 +255,15 @@ func TestCheckDoesNotTakeTheConnection(t *testing.T) {
 	if !p.holds() || b.Subscriptions() != 1 {
 		t.Error("the check ended the connection of the one at work")
 	}
+	if f := b.process(t, b.shelf, nil).a.Check(t.Context()); !f[0].OK || !strings.Contains(f[0].Says, "running process") {
+		t.Errorf("check beside the database: %+v", f)
+	}
+	if err := b.shelf.Put(t.Context(), robotRest, "taken", time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if f := p.a.Check(t.Context()); f[0].OK || !f[0].Warn {
+		t.Errorf("check while another program has it: %+v", f)
+	}
 	b.Server.Close()
 	if f := doctor.a.Check(t.Context()); f[0].OK {
 		t.Errorf("nobody is there: %+v", f)
@@ -411,7 +420,7 @@ func TestOneOfTwoProcessesHasTheConnection(t *testing.T) {
 func TestWhoCannotRenewTheLeaseLeavesBeforeItEnds(t *testing.T) {
 	b := newLinkBench(t)
 	b.shelf.now = time.Now
-	quick := func(s *tempo, _ *Config) { s.lease, s.renew = 400*time.Millisecond, 100*time.Millisecond }
+	quick := func(s *tempo, _ *Config) { s.lease, s.renew = 3*time.Second, time.Second } // half a second between the one and the other
 	mine := &lamed{memShelf: b.shelf}
 	p := b.process(t, mine, quick).up(t)
 	q := b.process(t, b.shelf, quick).start(t)
@@ -458,7 +467,7 @@ func TestAConnectionIsNotOpenedWithoutTheLease(t *testing.T) {
 	defer silent.Close()
 	mine := &lamed{memShelf: b.shelf}
 	p := b.process(t, mine, func(s *tempo, c *Config) {
-		s.lease, s.renew = 400*time.Millisecond, 100*time.Millisecond
+		s.lease, s.renew = time.Second, 100*time.Millisecond
 		c.Robot.WSURL = "ws://" + silent.Addr().String()
 	}).start(t)
 	c, err := silent.Accept()

@@ -876,8 +876,16 @@ func TestPostsGoToAddressesThatCallbacksLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := b.Messages(b.group)
-	if last := all[len(all)-1]; last.Type != "markdown" || !strings.Contains(last.Text, "#1024 打印机坏了") || !strings.Contains(last.Text, "1 接单") || last.Quoted == "" {
+	if last := all[len(all)-1]; last.Type != "markdown" || !strings.Contains(last.Text, "#1024 打印机坏了") || strings.Contains(last.Text, "接单") || last.Quoted == "" {
 		t.Errorf("in a group: %+v", last)
+	}
+	b.Mention("zhangsan", b.group, "我的")
+	if _, err := b.a.Post(t.Context(), group, "list", listCard()); err != nil {
+		t.Fatal(err)
+	}
+	all = b.Messages(b.group)
+	if last := all[len(all)-1]; !strings.Contains(last.Text, "1 #1 看") || !b.a.Numbers(listCard()) || b.a.Numbers(ticketCard()) {
+		t.Errorf("a list: %+v, want numbers where Numbers says so and nowhere else", last)
 	}
 	ref, err := b.a.Post(t.Context(), private, "o2", ticketCard())
 	if err != nil {

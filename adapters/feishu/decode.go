@@ -45,19 +45,10 @@ func (a *Adapter) Decode(r bot.Raw, plain []byte) (bot.Inbound, error) {
 	if err := decode(a, &in, bot.Event{ID: id, At: a.moment(head.at("create_time"))}, ev); err != nil {
 		return bot.Inbound{}, err
 	}
-	if key := head.at("tenant_key").str(); a.shelf != nil && !a.learned(key) {
+	if key := head.at("tenant_key").str(); key != "" && a.noted.CompareAndSwap(false, true) {
 		in.Keep = append(in.Keep, bot.Kept{Key: a.tenantKey(), Value: key, For: 10 * 365 * 24 * time.Hour})
 	}
 	return in, nil
-}
-
-// learned reports whether the company has been written down by this process,
-// and says so from now on.
-func (a *Adapter) learned(tenant string) bool {
-	const key = "tenant"
-	was, ok := a.names.get(key)
-	a.names.put(key, tenant)
-	return ok && was == tenant
 }
 
 // kinds are the events that mean something. What is here without a decoder of

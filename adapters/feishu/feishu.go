@@ -144,6 +144,7 @@ type Adapter struct {
 	tokens  *tokens
 	self    atomic.Pointer[identity]
 	tenant  atomic.Pointer[string] // key of our company; nil = not learned yet
+	noted   atomic.Bool            // tenant has been written down
 
 	users   cache[bot.User]
 	names   cache[string]        // chat → name
@@ -336,6 +337,7 @@ func (a *Adapter) Prepare(ctx context.Context) error {
 		}
 		if key != "" {
 			a.tenant.CompareAndSwap(nil, &key)
+			a.noted.Store(true)
 		}
 	}
 	_, err := a.whoami(ctx)

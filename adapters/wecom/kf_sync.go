@@ -389,7 +389,12 @@ func (p *puller) give(ctx context.Context, m kfSaid, raw []byte) error {
 			h.Set(menuRefHeader, e.Ref)
 		}
 	}
-	return p.safely(ctx, &kfAnswer{ctx: ctx, k: k, code: m.Event.WelcomeCode, who: who, id: m.MsgID, header: http.Header{}}, bot.Raw{Socket: true, Header: h, Body: raw})
+	w := &kfAnswer{ctx: ctx, k: k, code: m.Event.WelcomeCode, id: m.MsgID, header: http.Header{}}
+	err := p.safely(ctx, w, bot.Raw{Socket: true, Header: h, Body: raw})
+	if err != nil && w.failed {
+		return nil // it was dealt with; only the greeting did not go out, and its code serves once
+	}
+	return err
 }
 
 func (p *puller) safely(ctx context.Context, w http.ResponseWriter, r bot.Raw) (err error) {
@@ -407,10 +412,10 @@ type kfAnswer struct {
 	ctx    context.Context
 	k      *kf
 	code   string
-	who    person
 	id     string
 	header http.Header
 	status int
+	failed bool
 }
 
 func (w *kfAnswer) Header() http.Header { return w.header }
@@ -432,9 +437,9 @@ func (w *kfAnswer) Write(b []byte) (int, error) {
 	}
 	body["code"], body["msgid"] = w.code, w.k.shortID("welcome", w.id)
 	if err := w.k.api.send(w.ctx, "/cgi-bin/kf/send_msg_on_event", body, nil); err != nil {
-		// A greeting is good for 20 seconds and serves once. It is no reason to
-		// take the whole event for not dealt with.
+		w.failed = true
 		w.k.log.Warn("customer not greeted", "install", w.k.install.String(), "error", err)
+		return 0, err
 	}
 	return len(b), nil
 }

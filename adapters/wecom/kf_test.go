@@ -166,8 +166,18 @@ func TestACustomerIsGreetedOnce(t *testing.T) {
 	if s := b.sent()[0]; s.Text != "您好,请描述问题" || b.Calls("kf/send_msg_on_event") != 1 || b.Calls("kf/send_msg") != 0 {
 		t.Errorf("sent %+v", s)
 	}
-	if until := p.written; len(until()) == 1 && until()[0] != nil {
-		t.Error(until()[0])
+	until(t, "that is told", func() bool { return len(p.written()) == 1 })
+	if err := p.written()[0]; err != nil {
+		t.Error(err)
+	}
+	// One that comes too late is told as such, and the event does not come again.
+	other := b.AddCustomer(wecomtest.Customer{ID: "wmLate"})
+	b.Fail(wecomtest.Fault{Kind: wecomtest.Refused, Method: "kf/send_msg_on_event", Code: 40058})
+	b.CustomerEnters(other, b.account, "site")
+	until(t, "that is told", func() bool { return len(p.written()) == 2 })
+	b.settled(t, 2)
+	if !errors.Is(p.written()[1], bot.ErrRejected) || len(p.events()) != 2 {
+		t.Errorf("written %v, %d events", p.written(), len(p.events()))
 	}
 }
 

@@ -38,8 +38,12 @@ type Platforms struct {
 	Idle     Memory                  `json:"idle"` // with all installs, before the load
 	Memory   Memory                  `json:"memory"`
 	CPU      float64                 `json:"cpu_ms_per_event"` // of the server, with all that an event has it do
-	Faults   []string                `json:"faults,omitempty"`
-	Warnings []string                `json:"warnings,omitempty"` // of the server's log, the first ones
+	// Disk is what it takes to have four kilobytes written and synced on the disk
+	// that holds the database, four times a second during the load: what no commit
+	// can be faster than.
+	Disk     Latency  `json:"disk_sync"`
+	Faults   []string `json:"faults,omitempty"`
+	Warnings []string `json:"warnings,omitempty"` // of the server's log, the first ones
 }
 
 // PlatformLoad is what some of the installs were put through.
@@ -95,8 +99,8 @@ func (b *bench) platforms(ctx context.Context) (any, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", d, err)
 		}
-		b.say("%s: %d installs, %.0f events/s, answered p50 %.0f ms, p95 %.0f ms, p99 %.0f ms; seen p99 %.0f ms; %d failed, %d unseen; memory %.0f MiB, load %s",
-			d, p.Installs, p.Rate, p.All.Answer.P50, p.All.Answer.P95, p.All.Answer.P99, p.All.Seen.P99, p.All.Failed, p.All.Unseen, p.Memory.Peak, loadAverage())
+		b.say("%s: %d installs, %.0f events/s, answered p50 %.0f ms, p95 %.0f ms, p99 %.0f ms; seen p99 %.0f ms; %d failed, %d unseen; memory %.0f MiB, disk p99 %.0f ms, load %s",
+			d, p.Installs, p.Rate, p.All.Answer.P50, p.All.Answer.P95, p.All.Answer.P99, p.All.Seen.P99, p.All.Failed, p.All.Unseen, p.Memory.Peak, p.Disk.P99, loadAverage())
 		all = append(all, p)
 	}
 	return all, nil
@@ -137,11 +141,17 @@ func (b *bench) platformsOn(ctx context.Context, database string) (p Platforms, 
 
 	wait := b.cpuProfile(ctx, s, "platforms-"+database, b.seconds)
 	cpu := s.cpu()
+	disk := b.syncs(ctx)
 	took, err := m.run(ctx, b.rate, time.Duration(b.seconds)*time.Second)
 	if err != nil {
-		return p, err
+		_, diskErr := disk()
+		return p, errors.Join(err, diskErr)
 	}
 	cpu = s.cpu() - cpu
+	var diskErr error
+	if p.Disk, diskErr = disk(); diskErr != nil {
+		return p, fmt.Errorf("sync the disk: %w", diskErr)
+	}
 	m.figures(&p, took)
 	p.CPU = float64(cpu.Milliseconds()) / float64(max(1, p.All.Events))
 	p.Database = database
@@ -156,6 +166,45 @@ func (b *bench) platformsOn(ctx context.Context, database string) (p Platforms, 
 		return p, fmt.Errorf("nothing came of %d events: %v\n%.3000s", p.All.Events, p.Faults, s.log)
 	}
 	return p, nil
+}
+
+// syncs measures the disk until the returned function is called.
+func (b *bench) syncs(ctx context.Context) (stop func() (Latency, error)) {
+	ctx, cancel := context.WithCancel(ctx)
+	var all []time.Duration
+	done := make(chan error, 1)
+	go func() { done <- syncEvery(ctx, b.path("sync"), 250*time.Millisecond, &all) }()
+	return func() (Latency, error) {
+		cancel()
+		err := <-done
+		return latency(all), err
+	}
+}
+
+func syncEvery(ctx context.Context, file string, every time.Duration, all *[]time.Duration) (err error) {
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	page := make([]byte, 4096)
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		begin := time.Now()
+		if _, err := f.Write(page); err != nil {
+			return err
+		}
+		if err := f.Sync(); err != nil {
+			return err
+		}
+		*all = append(*all, time.Since(begin))
+	}
 }
 
 // keepLog writes what the server said beside its profile.

@@ -217,7 +217,7 @@ func New(c Config, deps bot.Deps) (*Adapter, error) {
 	}
 	a := &Adapter{
 		conf: c, install: bot.Install{Platform: Platform, Name: c.Name}, log: deps.Log, now: deps.Now, shelf: deps.Shelf, alarm: deps.Alarm,
-		lines: 2, ping: 10 * time.Second, silence: 30 * time.Second, idle: 60 * time.Second, drain: 15 * time.Second,
+		lines: 2, ping: 10 * time.Second, silence: 30 * time.Second, idle: 2 * time.Hour, drain: 15 * time.Second,
 		beat: 10 * time.Second, gap: 30 * time.Second, answer: 1800 * time.Millisecond, pause: backoff,
 	}
 	var err error

@@ -90,6 +90,7 @@ type stream struct {
 	hand    context.Context // of what is in hand: it outlives Stream's own by lastWork
 	retired sync.WaitGroup  // connections that are being ended
 	opening sync.Mutex      // held while the gap before a connection is looked at
+	frames  atomic.Int64    // that came over all connections
 	alive   atomic.Int64    // when anything was heard last, in Unix nanoseconds of the adapter's clock
 }
 
@@ -294,6 +295,7 @@ func (s *stream) connect(ctx context.Context) (*link, error) {
 		leave: make(chan struct{}), ended: make(chan struct{}), broken: make(chan struct{}), stop: make(chan struct{}), finish: make(chan struct{}),
 	}
 	l.brought.Store(time.Now().UnixNano())
+	l.count.Store(s.frames.Load())
 	ws.SetPongHandler(func(string) error {
 		s.heard()
 		l.extend()
@@ -341,6 +343,7 @@ type link struct {
 	leaving sync.Once
 	stopped sync.Once
 	brought atomic.Int64 // when the last frame came, in Unix nanoseconds of the machine's clock
+	count   atomic.Int64 // stream.frames when it came
 }
 
 // outgoing is an acknowledgement on its way; sent is closed when it has left.
@@ -383,6 +386,7 @@ func (l *link) read(ctx context.Context) {
 		}
 		l.s.heard()
 		l.brought.Store(time.Now().UnixNano())
+		l.count.Store(l.s.frames.Add(1))
 		doc, err := parseJSON(string(b))
 		if err != nil {
 			l.a.log.Warn("stream frame unreadable", "install", l.a.install.String(), "bytes", len(b))
@@ -544,9 +548,20 @@ func (l *link) ack(f frame, code int, data string) {
 	l.a.log.Debug("stream acknowledgement not sent", "install", l.a.install.String())
 }
 
+// passedOver is how many frames in a row may come over the other connections
+// before one that brought none of them is taken for dead: DingTalk deals them
+// out at random.
+const passedOver = 32
+
+// silent reports whether a connection brings nothing although it answers pings.
+// Time alone is a poor sign, for nights are quiet, and nobody knows whether
+// DingTalk counts the call that opens a connection against the quota.
+func (l *link) silent() bool {
+	return l.s.frames.Load()-l.count.Load() >= passedOver || time.Since(time.Unix(0, l.brought.Load())) > l.a.idle
+}
+
 // write is the only one who writes frames. It also asks now and then whether
-// the connection is alive, and gives one up that brings nothing: DingTalk's own
-// pings come more often.
+// the connection is alive, and has one replaced that brings nothing.
 func (l *link) write() {
 	defer close(l.broken)
 	// Every write has its deadline; with the connection closed reading ends too.
@@ -578,7 +593,7 @@ func (l *link) write() {
 			if !send(websocket.PingMessage, nil) {
 				return
 			}
-			if time.Since(time.Unix(0, l.brought.Load())) > l.a.idle {
+			if l.silent() {
 				l.yield()
 			}
 		case <-l.finish:

@@ -378,6 +378,28 @@ func TestSilentConnectionIsReplaced(t *testing.T) {
 	}
 }
 
+// TestConnectionThatIsPassedOverIsReplaced: of two, one gets all frames.
+func TestConnectionThatIsPassedOverIsReplaced(t *testing.T) {
+	d := newDesk(t, dingtalktest.Options{}, nil)
+	d.a.ping, d.a.drain = 5*time.Millisecond, 10*time.Millisecond
+	streaming(t, d.a, handled(d.a, keep(make(chan bot.Event, 10))))
+	d.open(t, 2)
+	if n := d.Calls("gateway/connections/open"); n != 2 {
+		t.Fatalf("%d connections were opened", n)
+	}
+	for range 2 * passedOver { // all to the newest
+		if err := d.Frame(`{"type":"SYSTEM","headers":{"topic":"hum"}}`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for d.Calls("gateway/connections/open") < 3 {
+		if t.Context().Err() != nil {
+			t.Fatal("a connection that is passed over was kept")
+		}
+		runtime.Gosched()
+	}
+}
+
 func TestEventsAreAskedForAgain(t *testing.T) {
 	d := newDesk(t, dingtalktest.Options{}, nil)
 	var tries atomic.Int64

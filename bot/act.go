@@ -462,8 +462,7 @@ func (t *turn) click(ctx context.Context) (Reply, error) {
 	case tickets.VerbOpen, tickets.VerbOpenFor:
 		return t.openForm(ctx, tickets.DeskKey(act.Arg), "", tickets.Open{}, act.Verb == tickets.VerbOpenFor)
 	case VerbSettings:
-		use, desk, _ := strings.Cut(act.Arg, ":")
-		return t.settings(ctx, Intent{Key: use, Value: desk}, talk{})
+		return t.settingsPressed(ctx, act.Arg)
 	case tickets.VerbShow, tickets.VerbTimeline:
 		return t.lookClick(ctx, act)
 	}

@@ -178,16 +178,14 @@ func (t *turn) settings(ctx context.Context, in Intent, _ talk) (Reply, error) {
 		return Reply{}, err
 	}
 	if in.Key == "" {
-		c := cards.Settings(desks, g, t.lang())
-		return Reply{Hint: &c}, nil
+		return t.settingsOf(desks, g), nil
 	}
 	if in.Key == cards.SettingLanguage {
 		g.Locale = string(cards.LangOf(in.Value))
 		if err := t.b.svc.SetLocale(ctx, t.ev.User.String(), t.lane(), g.Locale); err != nil {
 			return t.refused(ctx, err, cards.Act{})
 		}
-		c := cards.Settings(desks, g, t.lang())
-		return Reply{Hint: &c}, nil
+		return t.settingsOf(desks, g), nil
 	}
 	g.Use, g.Desk = in.Key, t.deskNamed(desks, in.Value)
 	if in.Key == "none" {
@@ -198,17 +196,44 @@ func (t *turn) settings(ctx context.Context, in Intent, _ talk) (Reply, error) {
 	}
 	conv := t.ev.Conv
 	t.b.after(ctx, "members", func(ctx context.Context) error { return t.b.SyncGroup(ctx, conv) })
-	c := cards.Settings(desks, g, t.lang())
+	r := t.settingsOf(desks, g)
 	if g.Use == "intake" {
 		triage, err := t.b.svc.TriageGroups(ctx)
 		if err != nil {
 			return Reply{}, err
 		}
 		if !slices.ContainsFunc(triage, func(o tickets.Group) bool { return o.Desk == g.Desk }) {
-			c = cards.NobodyHears(c, t.lang())
+			c := cards.NobodyHears(*r.Hint, t.lang())
+			r.Hint = &c
 		}
 	}
-	return Reply{Hint: &c}, nil
+	return r, nil
+}
+
+// settingsOf shows a group's settings. The buttons say which group they are
+// about: where the platform shows nothing to one person in a group, they stand in
+// his private chat.
+func (t *turn) settingsOf(desks []tickets.Desk, g tickets.Group) Reply {
+	c := cards.Settings(desks, g, t.lang())
+	for i := range c.Actions {
+		if a := &c.Actions[i].Act; a.Verb == VerbSettings && len(a.Arg)+len(t.ev.Conv.ID) < maxSettingsArg {
+			a.Arg += ":" + t.ev.Conv.ID
+		}
+	}
+	return Reply{Hint: &c}
+}
+
+// maxSettingsArg leaves a token room for the rest.
+const maxSettingsArg = 100
+
+// settingsPressed is a button of a group's settings.
+func (t *turn) settingsPressed(ctx context.Context, arg string) (Reply, error) {
+	use, rest, _ := strings.Cut(arg, ":")
+	desk, conv, ok := strings.Cut(rest, ":")
+	if ok && t.ev.Private {
+		t.ev.Private, t.ev.Conv = false, ConvRef{t.install, conv}
+	}
+	return t.settings(ctx, Intent{Key: use, Value: desk}, talk{})
 }
 
 // deskNamed is the desk that people call name; the only one needs no name.

@@ -174,7 +174,7 @@ type Adapter struct {
 	drain   time.Duration             // how long a replaced one is still read
 	beat    time.Duration             // how often it is written down that we are listening
 	gap     time.Duration             // how long nobody may have listened before the admins are told
-	answer  time.Duration             // how long a press may wait for its answer
+	answer  time.Duration             // how long a press may wait for its answer; DingTalk waits two seconds, ways included
 	pause   func(n int) time.Duration // before the n-th try to open one, or to hand a message over
 }
 
@@ -218,7 +218,7 @@ func New(c Config, deps bot.Deps) (*Adapter, error) {
 	a := &Adapter{
 		conf: c, install: bot.Install{Platform: Platform, Name: c.Name}, log: deps.Log, now: deps.Now, shelf: deps.Shelf, alarm: deps.Alarm,
 		lines: 2, ping: 10 * time.Second, silence: 30 * time.Second, idle: 2 * time.Hour, drain: 15 * time.Second,
-		beat: 10 * time.Second, gap: 30 * time.Second, answer: 1800 * time.Millisecond, pause: backoff,
+		beat: 10 * time.Second, gap: 30 * time.Second, answer: 1600 * time.Millisecond, pause: backoff,
 	}
 	var err error
 	if a.api, err = url.Parse(c.APIURL); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strings"
 	"sync"
@@ -691,6 +692,36 @@ func TestBackoff(t *testing.T) {
 			if d := backoff(n); d < 200*time.Millisecond || d > 30*time.Second {
 				t.Fatalf("%d: %v", n, d)
 			}
+		}
+	}
+}
+
+// TestTicket: it is escaped, whatever is in it, and leads to DingTalk only.
+func TestTicket(t *testing.T) {
+	var endpoint string
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Accept") != "application/json" {
+			t.Errorf("Accept %q: DingTalk would answer in XML", r.Header.Get("Accept"))
+		}
+		if _, err := fmt.Fprintf(w, `{"endpoint":%q,"ticket":"a+b/c==&evil=1#x"}`, endpoint); err != nil {
+			t.Error(err)
+		}
+	}))
+	defer api.Close()
+	c := testConfig()
+	c.Mode, c.APIURL = ModeStream, api.URL
+	a := testAdapter(t, c)
+	defer a.http.CloseIdleConnections()
+	own := "ws" + strings.TrimPrefix(api.URL, "http") + "/connect"
+	for _, endpoint = range []string{own, own + "?region=1"} {
+		u, err := a.ticket(t.Context())
+		if err != nil || u.Query().Get("ticket") != "a+b/c==&evil=1#x" || u.Query().Get("evil") != "" || u.Fragment != "" || strings.Contains(endpoint, "region") != (u.Query().Get("region") == "1") {
+			t.Errorf("%s became %v, %v", endpoint, u, err)
+		}
+	}
+	for _, endpoint = range []string{"wss://evil.example/connect", "ws://wss-open-connection.dingtalk.com/connect", "", "http://127.0.0.1:1/connect", "wss://me@wss-open-connection.dingtalk.com/"} {
+		if u, err := a.ticket(t.Context()); !errors.Is(err, bot.ErrRejected) || strings.Contains(fmt.Sprint(err), "a+b") {
+			t.Errorf("%q became %v, %v", endpoint, u, err)
 		}
 	}
 }

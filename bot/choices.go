@@ -372,8 +372,8 @@ func (t *turn) wrote() time.Time {
 	return t.ev.At
 }
 
-// pickOf presses a choice of the ticket that was named with it; where its card
-// is not known any more, it is shown anew.
+// pickOf presses a choice of the ticket that was named with it: on the card that
+// is quoted, else on the newest. Where none is known any more, it is shown anew.
 func (t *turn) pickOf(ctx context.Context, c choice, list []shownCard) (Reply, bool, error) {
 	if err := t.who(ctx); err != nil {
 		return Reply{}, false, err
@@ -383,7 +383,13 @@ func (t *turn) pickOf(ctx context.Context, c choice, list []shownCard) (Reply, b
 		r, err := t.refused(ctx, err, cards.Act{Verb: tickets.VerbShow})
 		return r, true, err
 	}
-	if i := newestOf(list, tk.ID); i >= 0 {
+	i := slices.IndexFunc(list, func(s shownCard) bool {
+		return s.Ref != "" && s.Ref == t.ev.Quote && s.Ticket == tk.ID && len(s.Picks) > 0
+	})
+	if i < 0 {
+		i = newestOf(list, tk.ID)
+	}
+	if i >= 0 {
 		return t.pickIn(ctx, c, list[i])
 	}
 	r, err := t.look(ctx, tickets.VerbShow, tk.ID)

@@ -197,6 +197,23 @@ func TestANumberThatQuotesACard(t *testing.T) {
 	})
 }
 
+// TestANumberWithAQuoteAndATicketIsOfTheQuotedCard: not of a newer one about the
+// same ticket.
+func TestANumberWithAQuoteAndATicketIsOfTheQuotedCard(t *testing.T) {
+	eachTalk(t, func(t *testing.T, x *words) {
+		x.opens("VPN 断了")
+		card := x.group("team", "#1")
+		c := cards.Card{Lang: cards.ZH, Title: "#1 首响超时", Ticket: x.ticket(1).ID, Actions: []cards.Action{{Act: cards.Act{Verb: tickets.VerbShow, Ticket: x.ticket(1).ID}, Label: "查看"}}}
+		x.b.remember(t.Context(), x.chat, card.lane, "", "newer", c)
+		ev := x.event("li", "team", "#1 1")
+		ev.Quote = card.ref
+		x.hears(ev)
+		if x.owner(1) != "李四" {
+			t.Errorf("owner %q", x.owner(1))
+		}
+	})
+}
+
 func TestANumberNeverPressesWhatOthersWereShown(t *testing.T) {
 	eachTalk(t, func(t *testing.T, x *words) {
 		x.opens("VPN 断了")

@@ -33,6 +33,14 @@ var codes = map[tickets.Code]map[string]string{
 	tickets.Stale:          nil,
 }
 
+func TestWhoGaveNoReasonToReopenIsAskedForOne(t *testing.T) {
+	act := cards.Act{Verb: tickets.VerbReopen, Ticket: "t1"}
+	c := cards.Refused(tickets.EmptyText, cards.RefusalArgs{Args: map[string]string{"what": "reason"}, Now: cards.SampleNow, Act: act}, cards.ZH)
+	if len(c.Actions) != 1 || c.Actions[0].Act.Verb != tickets.VerbReopen || !c.Actions[0].Act.Form || c.Actions[0].Label != "重开" {
+		t.Errorf("offers %+v", c.Actions)
+	}
+}
+
 func TestEveryRefusalHasASentence(t *testing.T) {
 	name := func(p tickets.PersonID) string { return map[tickets.PersonID]string{"p1": "Ann"}[p] }
 	for _, l := range []cards.Lang{cards.ZH, cards.EN} {

@@ -468,8 +468,6 @@ func CloseForm(v *tickets.View, l Lang) Card {
 // something that the ticket has not.
 func FormFor(verb tickets.Verb, v *tickets.View, arg string, l Lang) (Card, bool) {
 	switch verb {
-	case tickets.VerbReopen:
-		return ReopenForm(v, "", l), true
 	case tickets.VerbReveal, tickets.VerbField:
 		if _, ok := fieldOf(v, arg); !ok {
 			return Card{}, false
@@ -497,6 +495,7 @@ var formsByVerb = map[tickets.Verb]func(*tickets.View, Lang) Card{
 	tickets.VerbNote:     NoteForm,
 	tickets.VerbSay:      SayForm,
 	tickets.VerbReject:   RejectForm,
+	tickets.VerbReopen:   func(v *tickets.View, l Lang) Card { return ReopenForm(v, "", l) },
 	tickets.VerbRelease:  ReleaseForm,
 	tickets.VerbMerge:    MergeForm,
 	tickets.VerbLink:     LinkForm,

@@ -74,7 +74,7 @@ type PlatformLoad struct {
 //     WeCom; the program keeps below that by itself (bot.Paced). A ticket makes up
 //     to postsPerTicket in one group. So an install has as many desks, each with
 //     its two groups, as keep a group at half of that pace: with the usual rate
-//     one in Feishu and DingTalk, some in Slack and WeCom.
+//     one, and in WeCom fifteen.
 //   - Slack lets an app change fifty messages a minute in a workspace, however many
 //     groups there are, and a ticket's life is some nine changes. Its workspaces
 //     therefore get slackMost events a second and no more, the others the rest.

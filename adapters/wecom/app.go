@@ -236,28 +236,69 @@ const recalledFor = 48 * time.Hour
 
 func recalledKey(msgid string) string { return "recalled/" + msgid }
 
-// replace takes a text back and sends what is to stand there now.
+// replace takes a text back and sends what is to stand there now. Whoever still
+// has the old reference is led to the new message.
 func (a *app) replace(ctx context.Context, ref bot.MessageRef, user, msgid string, c cards.Card) (bot.MessageRef, error) {
-	done, err := a.shelf.Get(ctx, recalledKey(msgid))
+	instead, err := a.shelf.Get(ctx, recalledKey(msgid))
 	if err != nil {
 		return ref, fmt.Errorf("what was taken back: %w", err)
 	}
-	if done == "" {
-		if err := a.recall(ctx, ref); err != nil {
+	switch instead {
+	case "":
+		switch err := a.recall(ctx, ref); {
+		case errors.Is(err, bot.ErrGone): // it stays, and what follows it is posted once in a while
+			return ref, fmt.Errorf("%s: too late: %w", recallPath, bot.ErrFixed)
+		case err != nil:
 			return ref, err
 		}
-		if err := a.shelf.Put(ctx, recalledKey(msgid), "1", recalledFor); err != nil {
+		if err := a.shelf.Put(ctx, recalledKey(msgid), nothingYet, recalledFor); err != nil {
 			return ref, fmt.Errorf("note what was taken back: %w", err)
 		}
+	case nothingYet: // an attempt before this one came so far
+	default:
+		return a.update(ctx, bot.MessageRef(instead), c)
 	}
 	now, err := a.post(ctx, bot.Dest{Install: a.install, User: user}, "instead of "+msgid, c)
 	if err != nil {
 		return ref, err
 	}
+	if err := a.shelf.Put(ctx, recalledKey(msgid), string(now), recalledFor); err != nil {
+		a.log.Error("successor of a text not noted", "install", a.install.String(), "error", err)
+	}
 	return now, nil
 }
 
-// recall takes a message back, which WeCom allows for a day.
+// nothingYet stands for the successor of a text that has been taken back only.
+const nothingYet = "-"
+
+// remove takes a message back, or what was sent in its place.
+func (a *app) remove(ctx context.Context, ref bot.MessageRef) error {
+	for range 100 { // edits of one message
+		kind, _, id, err := parseRef(ref)
+		if err != nil {
+			return err
+		}
+		if kind != surfaceText {
+			break
+		}
+		instead, err := a.shelf.Get(ctx, recalledKey(id))
+		if err != nil {
+			return fmt.Errorf("what was taken back: %w", err)
+		}
+		if instead == nothingYet {
+			return nil
+		}
+		if instead == "" {
+			break
+		}
+		ref = bot.MessageRef(instead)
+	}
+	return a.recall(ctx, ref)
+}
+
+// recall takes a message back, which WeCom allows for a day, and not for cards
+// of which we know the task_id only. Both are bot.ErrGone afterwards: they can
+// no longer be changed.
 // https://developer.work.weixin.qq.com/document/path/94867
 func (a *app) recall(ctx context.Context, ref bot.MessageRef) error {
 	kind, _, id, err := parseRef(ref)
@@ -265,12 +306,12 @@ func (a *app) recall(ctx context.Context, ref bot.MessageRef) error {
 		return err
 	}
 	if kind != surfaceText || id == noMessage {
-		return fmt.Errorf("%s: this message cannot be taken back: %w", recallPath, bot.ErrFixed)
+		return fmt.Errorf("%s: this message cannot be taken back: %w", recallPath, bot.ErrGone)
 	}
 	err = a.api.call(ctx, "POST", recallPath, nil, map[string]string{"msgid": id}, nil)
 	switch code(err) {
 	case 42052, 40058: // older than a day, or not known any more
-		return fmt.Errorf("%s: too late: %w", recallPath, bot.ErrFixed)
+		return fmt.Errorf("%s: too late: %w", recallPath, bot.ErrGone)
 	}
 	return err
 }

@@ -392,8 +392,22 @@ func TestTextIsTakenBackAndSentAnew(t *testing.T) {
 	if err != nil || now == ref || !slices.Equal(texts(), []string{"已处理"}) {
 		t.Errorf("%q, %v, %q", now, err, texts())
 	}
-	if n := r.wc.Calls("message/recall"); n != 1 {
+	if n := r.wc.Calls("message/recall"); n != 1 { // the failed attempt's is enough
 		t.Errorf("recalled %d times", n)
+	}
+	// Whoever kept the first reference changes, and takes back, what stands there now.
+	if now, err = r.Update(t.Context(), ref, cards.Card{Title: "wieder anders"}); err != nil || !slices.Equal(texts(), []string{"wieder anders"}) {
+		t.Errorf("%q, %v, %q", now, err, texts())
+	}
+	first, err := r.Post(t.Context(), r.to(), "x", cards.Card{Title: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Update(t.Context(), first, cards.Card{Title: "y"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Delete(t.Context(), first); err != nil || !slices.Equal(texts(), []string{"wieder anders"}) {
+		t.Errorf("%v, %q", err, texts())
 	}
 	// From a text to a card with buttons.
 	if now, err = r.Update(t.Context(), now, ticket("#1", "接单")); err != nil || !strings.HasPrefix(string(now), "app/zhangsan/") {
@@ -407,7 +421,7 @@ func TestTextIsTakenBackAndSentAnew(t *testing.T) {
 	if got, err := r.Update(t.Context(), old, cards.Card{Title: "neu"}); !errors.Is(err, bot.ErrFixed) || got != old {
 		t.Errorf("%q, %v", got, err)
 	}
-	if err := r.Delete(t.Context(), old); !errors.Is(err, bot.ErrFixed) {
+	if err := r.Delete(t.Context(), old); !errors.Is(err, bot.ErrGone) {
 		t.Error(err)
 	}
 }
@@ -425,7 +439,7 @@ func TestDelete(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Delete(t.Context(), card); !errors.Is(err, bot.ErrFixed) {
+	if err := r.Delete(t.Context(), card); !errors.Is(err, bot.ErrGone) {
 		t.Error(err)
 	}
 	for _, bad := range []bot.MessageRef{"", "x", "app/a", "app/a/b/c", "app//t", "app/a/t/", "msg/a b/1", "msg/a/1;2", "robot/x/y", "kf/x"} {

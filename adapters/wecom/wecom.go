@@ -350,9 +350,9 @@ func (a *Adapter) Delete(ctx context.Context, ref bot.MessageRef) error {
 		return err
 	}
 	if s != surfaceApp {
-		return fmt.Errorf("%s cannot take messages back: %w", s, bot.ErrFixed)
+		return fmt.Errorf("%s cannot take messages back: %w", s, bot.ErrGone)
 	}
-	return a.app.recall(ctx, ref)
+	return a.app.remove(ctx, ref)
 }
 
 // Stream implements bot.Streamer: it serves the robot's long connection and

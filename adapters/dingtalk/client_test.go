@@ -411,6 +411,39 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// TestCountAgrees: we count what DingTalk counts.
+func TestCountAgrees(t *testing.T) {
+	for name, change := range map[string]func(*Config){"template": nil, "text": markdownOnly} {
+		d := newDesk(t, dingtalktest.Options{}, change)
+		ref, err := d.a.Post(t.Context(), d.to(), "1", cards.Card{Title: "x", Ping: []string{d.bob}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.a.Update(t.Context(), ref, cards.Card{Title: "y"}); err != nil && !errors.Is(err, bot.ErrFixed) {
+			t.Error(err)
+		}
+		if err := d.a.Delete(t.Context(), ref); err != nil && !errors.Is(err, bot.ErrFixed) {
+			t.Error(err)
+		}
+		if err := d.a.Urge(t.Context(), ref, []string{d.ann}); err != nil {
+			t.Error(err)
+		}
+		if _, err := d.a.SendFile(t.Context(), d.to(), "2", "x.pdf", 3, strings.NewReader("abc")); err != nil {
+			t.Error(err)
+		}
+		d.ExpireToken()
+		d.a.Check(t.Context())
+		d.ChangeGroup(d.help, func(g *dingtalktest.Group) { g.Disbanded = true })
+		if _, err := d.a.Post(t.Context(), d.to(), "3", cards.Card{Title: "x"}); err == nil { // a refusal counts as well
+			t.Error("posted nowhere")
+		}
+		paid, _ := d.Paid()
+		if used, _ := d.a.Used(t.Context()); int64(paid) != used || used < 5 {
+			t.Errorf("%s: %d counted, %d paid", name, used, paid)
+		}
+	}
+}
+
 func TestOverHTTP(t *testing.T) {
 	d := newDesk(t, dingtalktest.Options{}, overHTTP)
 	got := make(chan bot.Event, 10)

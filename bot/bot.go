@@ -145,7 +145,7 @@ func (b *Bot) one(ctx context.Context, i Install, ev Event) (Reply, error) {
 			return Reply{}, err
 		}
 	}
-	if ev.Kind == Message {
+	if ev.Kind == Message || ev.Kind == Click && ev.Private {
 		// What waited for him comes before what he gets for this message.
 		if _, err := b.out.Spoke(ctx, t.lane(), tickets.At(b.now())); err != nil {
 			return Reply{}, err
@@ -322,6 +322,9 @@ func (t *turn) handle(ctx context.Context) (Reply, error) {
 	case BotAdded, BotRemoved:
 		return t.botMoved(ctx)
 	case HomeOpened:
+		if _, page := t.adapter.(HomePublisher); !page && t.inline().Hint {
+			return t.greet(ctx)
+		}
 		t.b.after(ctx, "home", func(ctx context.Context) error { return t.home(ctx) })
 	case Renamed:
 		return Reply{}, t.introduce(ctx)

@@ -121,22 +121,47 @@ func (t *turn) home(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	if err := t.who(ctx); err != nil {
-		return err
-	}
-	mine, _, err := t.b.svc.Mine(ctx, t.actor, listLimit)
+	c, err := t.page(ctx)
 	if err != nil {
 		return err
 	}
-	queue, _, err := t.b.svc.Queue(ctx, t.actor, listLimit)
-	if err != nil {
-		return err
-	}
-	c := cards.Fit(cards.Home(mine, queue, tickets.At(t.b.now()), t.b.zone, t.lang()), t.adapter.Caps())
+	c = cards.Fit(c, t.adapter.Caps())
 	if err := t.b.seal.Seal(&c, t.install.String()); err != nil {
 		return fmt.Errorf("seal home: %w", err)
 	}
 	return p.PublishHome(ctx, t.ev.User, c)
+}
+
+// page is what is of interest to the actor now.
+func (t *turn) page(ctx context.Context) (cards.Card, error) {
+	if err := t.who(ctx); err != nil {
+		return cards.Card{}, err
+	}
+	mine, _, err := t.b.svc.Mine(ctx, t.actor, listLimit)
+	if err != nil {
+		return cards.Card{}, err
+	}
+	queue, _, err := t.b.svc.Queue(ctx, t.actor, listLimit)
+	if err != nil {
+		return cards.Card{}, err
+	}
+	return cards.Home(mine, queue, tickets.At(t.b.now()), t.b.zone, t.lang()), nil
+}
+
+// greet answers somebody who has come into his private chat with the bot: with
+// what is of interest to who works, and with how to ask to everybody else.
+func (t *turn) greet(ctx context.Context) (Reply, error) {
+	if err := t.who(ctx); err != nil {
+		return Reply{}, err
+	}
+	c := cards.Help(t.lang(), false)
+	if t.actor.Anywhere() {
+		var err error
+		if c, err = t.page(ctx); err != nil {
+			return Reply{}, err
+		}
+	}
+	return Reply{Hint: &c}, nil
 }
 
 // firstAdmin takes the one-time code; in private only, since whoever reads a

@@ -173,7 +173,27 @@ func (d *drawing) card(c cards.Card) []byte {
 		d.text(c.Body, maxText)
 		d.form(*c.Form)
 	}
-	return cardJSON(alt, head, append(d.body, feet...))
+	body := append(d.body, feet...)
+	if len(body) == 0 {
+		head, body = d.line(c, head)
+	}
+	return cardJSON(alt, head, body)
+}
+
+// line draws a card that has nothing below its title, for a card must: what
+// stands beside the title stands below it, and a title alone is a line of text.
+func (d *drawing) line(c cards.Card, h *header) (*header, []*element) {
+	if h == nil {
+		return nil, nil
+	}
+	if badges := oneLine(clean(strings.Join(c.Badges, " · "))); badges != "" {
+		h.tags, h.subtitle = nil, nil
+		return h, []*element{div(plain(d.fit(badges, 200)))}
+	}
+	if e := c.Tone.Emoji(); e != "" {
+		h.title.content = e + " " + h.title.content
+	}
+	return nil, []*element{div(h.title)}
 }
 
 // add puts an element below what is there, if there is room for it.

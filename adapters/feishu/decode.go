@@ -268,12 +268,13 @@ func (a *Adapter) reaction(in *bot.Inbound, kind bot.Kind, e bot.Event, ev value
 	return nil
 }
 
-// emojis are Feishu's names for what Paidan knows by other ones.
+// emojis are Feishu's names for what Paidan knows by other ones. There is no
+// ticket among them: 图钉 (Pin) opens one.
 // https://open.feishu.cn/document/server-docs/im-v1/message-reaction/emojis-introduce
 var emojis = map[string]string{
 	"DONE": "white_check_mark", "CheckMark": "white_check_mark", "OnIt": "eyes", "GLANCE": "eyes", "MeMeMe": "eyes",
 	"Alarm": "rotating_light", "OneSecond": "double_vertical_bar", "GoGoGo": "arrow_forward", "UPPERLEFT": "small_red_triangle",
-	"Loudspeaker": "mega", "THUMBSUP": "+1", "OK": "ok_hand", "JIAYI": "heavy_plus_sign", "ThumbsDown": "-1", "Pin": "pushpin",
+	"Loudspeaker": "mega", "THUMBSUP": "+1", "OK": "ok_hand", "JIAYI": "heavy_plus_sign", "ThumbsDown": "-1", "Pin": "ticket",
 	"CrossMark": "x", "HEART": "heart", "CLAP": "clap", "THANKS": "pray", "LGTM": "lgtm",
 }
 

@@ -197,6 +197,29 @@ func TestANumberThatQuotesACard(t *testing.T) {
 	})
 }
 
+// TestWordsAfterATicketsNumberAreAboutIt: where nobody can quote, a number says
+// what is meant.
+func TestWordsAfterATicketsNumberAreAboutIt(t *testing.T) {
+	eachTalk(t, func(t *testing.T, x *words) {
+		x.made()
+		x.hears(x.event("li", "team", "#1 看日志像是证书过期了"))
+		if e := x.last(1); e.Kind != tickets.Noted || e.Words == nil || e.Words.Text != "看日志像是证书过期了" {
+			t.Errorf("the team's words became %s %+v", e.Kind, e.Words)
+		}
+		x.hears(x.event("wang", "", "#1：我在三楼"))
+		if e := x.last(1); e.Kind != tickets.SaidMore || e.Words == nil || e.Words.Text != "我在三楼" {
+			t.Errorf("the requester's words became %s %+v", e.Kind, e.Words)
+		}
+		if n := x.count(); n != 1 {
+			t.Errorf("%d tickets", n)
+		}
+		x.hears(x.event("wang", "", "#77 机房的灯不亮"))
+		if n := x.count(); n != 2 {
+			t.Errorf("%d tickets after words that begin with no ticket's number", n)
+		}
+	})
+}
+
 // TestANumberWithAQuoteAndATicketIsOfTheQuotedCard: not of a newer one about the
 // same ticket.
 func TestANumberWithAQuoteAndATicketIsOfTheQuotedCard(t *testing.T) {

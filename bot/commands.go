@@ -70,6 +70,17 @@ func Parse(text string, mentions []Mention, now time.Time, zone *time.Location) 
 	return p.parse()
 }
 
+// afterNumber is what follows the ticket's number that a text begins with.
+func afterNumber(text string) string {
+	p := parser{s: text}
+	p.skip(" ,.;!~、。\n")
+	p.name()
+	p.skip(" ,.:、。\n")
+	p.ticket()
+	p.skip(" ,:、。\n")
+	return strings.TrimSpace(text[p.pos:])
+}
+
 // ParseSlash reads what was typed after a slash command whose name already says
 // "make a ticket": without a verb of its own the text is the title, and nothing
 // asks for the form.

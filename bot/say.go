@@ -199,6 +199,11 @@ func (t *turn) talkToBot(ctx context.Context, in Intent, k talk) (Reply, error) 
 	if err := t.who(ctx); err != nil {
 		return Reply{}, err
 	}
+	if k.ticket == "" && in.Verb == VerbNone && in.Number != 0 {
+		if err := t.addressed(ctx, in.Number, &k); err != nil {
+			return Reply{}, err
+		}
+	}
 	if k.ticket != "" {
 		tk, err := t.b.svc.Ticket(ctx, k.ticket)
 		if err != nil {
@@ -220,6 +225,24 @@ func (t *turn) talkToBot(ctx context.Context, in Intent, k talk) (Reply, error) 
 		}
 	}
 	return t.request(ctx, k)
+}
+
+// addressed takes the ticket's number off the front of what was said: «#1024 好的»
+// is said about that ticket, as if in its thread. What only looks like a number
+// of a ticket that the actor may see stays.
+func (t *turn) addressed(ctx context.Context, number int64, k *talk) error {
+	tk, err := t.b.svc.Find(ctx, t.actor, number)
+	if err != nil {
+		if tickets.CodeOf(err) != "" {
+			return nil
+		}
+		return err
+	}
+	if k.audience, err = t.audience(ctx, tk.ID); err != nil {
+		return err
+	}
+	k.ticket, t.ev.Text = tk.ID, afterNumber(t.ev.Text)
+	return nil
 }
 
 // thanks is what ends a talk.

@@ -20,6 +20,7 @@ import (
 
 	"github.com/paidan/paidan/adapters/dingtalk/dingtalktest"
 	"github.com/paidan/paidan/cards"
+	"github.com/paidan/paidan/internal/clock"
 	"github.com/paidan/paidan/tickets"
 )
 
@@ -45,7 +46,7 @@ func newDingtalkChat(s *stage, prefix string, template bool) *dingtalkChat {
 	secret := strings.ToLower(rand.Text() + rand.Text())[:48]
 	c := &dingtalkChat{
 		stage: s, pre: prefix, secret: secret, template: template, users: map[string]string{}, convs: map[string]string{},
-		srv: dingtalktest.New(dingtalktest.Options{ClientSecret: secret}),
+		srv: dingtalktest.New(dingtalktest.Options{ClientSecret: secret, Now: s.clock.Now}),
 	}
 	s.t.Cleanup(c.srv.Close)
 	for _, p := range cast {
@@ -334,6 +335,9 @@ func numberedLabels(lines []string) []string {
 	return all
 }
 
+// reading is what a person needs to read what he answers.
+const reading = 4 * time.Second
+
 // number says the number of a choice: as the card asks for it, and quoting the
 // card when it is not the newest there.
 func (c *dingtalkChat) number(alias string, m dingtalktest.Message, lines []string, who, label, option string) error {
@@ -361,8 +365,30 @@ func (c *dingtalkChat) number(alias string, m dingtalktest.Message, lines []stri
 	}
 	if !strings.HasPrefix(alias, "dm ") {
 		text = "@" + dingtalktest.RobotName + " " + text
+	} else if c.stage.now.db != nil {
+		c.stage.advance(reading)
 	}
 	_, answers := c.srv.Say(c.users[who], m.Conv, quote, text)
+	if err := dingtalkAnswered(answers...); err != nil || c.stage.now.db == nil {
+		return err
+	}
+	return c.confirm(who, want)
+}
+
+// confirm says that he is sure, where a person is asked whether he means it.
+func (c *dingtalkChat) confirm(who, label string) error {
+	c.stage.settle()
+	private := c.srv.Private(c.users[who])
+	all := c.srv.Messages(private)
+	if len(all) == 0 || all[len(all)-1].User != "" {
+		return nil
+	}
+	last := c.show("dm "+nameOf(who), all[len(all)-1], "")
+	if choices, _ := numberedChoices(last.lines); !slices.Equal(choices, []string{label}) || !strings.Contains(last.lines[0], "确定") {
+		return nil
+	}
+	c.stage.advance(reading)
+	_, answers := c.srv.Say(c.users[who], private, "", "1")
 	return dingtalkAnswered(answers...)
 }
 
@@ -395,7 +421,7 @@ func TestNumbersOfChoicesAreRead(t *testing.T) {
 
 // TestDingtalkChatSpeaks plays both ends: the program is a hook here that only listens.
 func TestDingtalkChatSpeaks(t *testing.T) {
-	s := &stage{t: t, files: map[string][]byte{"a.png": []byte("png")}}
+	s := &stage{t: t, clock: clock.Hold(opening), files: map[string][]byte{"a.png": []byte("png")}}
 	c := newDingtalkChat(s, "", false)
 	var mu sync.Mutex // guards heard
 	var heard []string

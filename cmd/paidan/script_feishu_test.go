@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -19,18 +20,19 @@ import (
 
 // feishuChat is the emulated Feishu.
 type feishuChat struct {
-	stage *stage
-	pre   string
-	srv   *feishutest.Server
-	key   string            // of encryption
-	users map[string]string // id in the cast → open_id
-	convs map[string]string // alias → chat_id
+	stage  *stage
+	pre    string
+	srv    *feishutest.Server
+	key    string            // of encryption
+	socket bool              // events come over a long connection
+	users  map[string]string // id in the cast → open_id
+	convs  map[string]string // alias → chat_id
 }
 
-func newFeishuChat(s *stage, prefix string) *feishuChat {
+func newFeishuChat(s *stage, prefix string, socket bool) *feishuChat {
 	key := rand.Text()
 	c := &feishuChat{
-		stage: s, pre: prefix, key: key, users: map[string]string{}, convs: map[string]string{},
+		stage: s, pre: prefix, key: key, socket: socket, users: map[string]string{}, convs: map[string]string{},
 		srv: feishutest.New(feishutest.Options{EncryptKey: key, BotName: "工单"}),
 	}
 	s.t.Cleanup(c.srv.Close)
@@ -69,12 +71,29 @@ func (c *feishuChat) configure(conf string) string {
 		pairs = append(pairs, from+"g-"+alias, "feishu/default/"+chat)
 	}
 	conf = strings.NewReplacer(pairs...).Replace(conf)
-	return conf + fmt.Sprintf("\nfeishu:\n  default:\n    app_id: %s\n    app_secret: %s\n    encrypt_key: %s\n    verification_token: %s\n    api_url: %s\n",
-		feishutest.AppID, feishutest.AppSecret, c.key, feishutest.VerificationToken, c.srv.APIURL())
+	conf += fmt.Sprintf("\nfeishu:\n  default:\n    app_id: %s\n    app_secret: %s\n    api_url: %s\n", feishutest.AppID, feishutest.AppSecret, c.srv.APIURL())
+	if c.socket {
+		return conf + "    mode: stream\n"
+	}
+	return conf + fmt.Sprintf("    encrypt_key: %s\n    verification_token: %s\n", c.key, feishutest.VerificationToken)
 }
 
-func (c *feishuChat) connect(url string) { c.srv.Deliver(url + "/hooks/feishu/default") }
-func (c *feishuChat) disconnect()        {}
+// connect tells where events go, or waits for the program's connection.
+func (c *feishuChat) connect(url string) {
+	if !c.socket {
+		c.srv.Deliver(url + "/hooks/feishu/default")
+		return
+	}
+	ctx, cancel := context.WithTimeout(c.stage.t.Context(), patience)
+	defer cancel()
+	if err := c.srv.WaitSocket(ctx, 1); err != nil {
+		c.stage.t.Fatalf("no long connection: %v\nlog:\n%s", err, c.stage.log.String())
+	}
+}
+
+// disconnect cuts the connections of the program that ends: the next one's is
+// waited for.
+func (c *feishuChat) disconnect() { c.srv.CutSockets() }
 
 func (c *feishuChat) messages() []shown {
 	var all []shown

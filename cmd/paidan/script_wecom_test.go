@@ -488,10 +488,13 @@ func (c *wecomChat) slash(a target, text string) error {
 // what he was told in private before.
 func (c *wecomChat) press(a target, label, option string) error {
 	m, err := c.stage.reachable(c.messages(), a, label)
-	if err != nil {
+	if err == nil {
+		return m.press(a.who, label, option)
+	}
+	if a.number == "" {
 		return err
 	}
-	return m.press(a.who, label, option)
+	return c.say(target{chat: c, who: a.who, conv: a.conv}, strings.TrimSpace(label+" "+a.number+" "+option), nil)
 }
 
 // fill answers what the person is asked in private. With change it answers as

@@ -61,7 +61,8 @@ func (t *turn) told(ctx context.Context, c tickets.Command, res tickets.Result) 
 			out.Toast = cards.OpenedLine(v, t.lang())
 		}
 	}
-	if out.Empty() && (t.ev.Kind == Message || t.ev.Kind == Slash) && t.ev.ToBot && !t.shows(ctx, id) {
+	said := (t.ev.Kind == Message || t.ev.Kind == Slash) && t.ev.ToBot
+	if out.Empty() && (said && !t.shows(ctx, id) || t.pressedLine(ctx, id)) {
 		v, err := t.view(ctx, res.Ticket)
 		if err != nil {
 			return Reply{}, err
@@ -70,6 +71,22 @@ func (t *turn) told(ctx context.Context, c tickets.Command, res tickets.Result) 
 		out.Hint = &card
 	}
 	return out, nil
+}
+
+// pressedLine reports whether what was pressed is a line about the ticket in a
+// group whose cards change in the answer to a press only: then nobody sees there
+// what came of it, for neither the line nor the card above it changes.
+func (t *turn) pressedLine(ctx context.Context, id tickets.TicketID) bool {
+	f, ok := t.adapter.(Fixer)
+	if t.ev.Kind != Click || t.ev.Private || !ok || !f.Fixed(To(t.ev.Conv)) {
+		return false
+	}
+	places, err := t.b.svc.LanesOf(ctx, id)
+	if err != nil || slices.ContainsFunc(places, func(p tickets.Place) bool { return p.Ref == string(t.ev.Message) && p.Audience != tickets.ForAlert }) {
+		return false
+	}
+	was, err := t.b.shelf("cards").Get(ctx, t.lane()+"|"+string(t.ev.Message))
+	return err == nil && was == ""
 }
 
 // shows reports whether the ticket's card stands where the event happened, and

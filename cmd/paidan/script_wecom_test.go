@@ -494,7 +494,19 @@ func (c *wecomChat) press(a target, label, option string) error {
 	if a.number == "" {
 		return err
 	}
-	return c.say(target{chat: c, who: a.who, conv: a.conv}, strings.TrimSpace(label+" "+a.number+" "+option), nil)
+	if err := c.say(target{chat: c, who: a.who, conv: a.conv}, strings.TrimSpace(label+" "+a.number+" "+option), nil); err != nil {
+		return err
+	}
+	c.stage.settle()
+	// Where more is needed than the word, the button is shown him in private.
+	m, err = find(c.messages(), target{who: a.who, conv: "dm"}, func(m shown) bool {
+		_, old := c.stage.seen[m.key]
+		return m.press != nil && slices.Contains(m.labels, label) && !old && strings.HasSuffix(m.lines[len(m.lines)-1], "["+label+"]")
+	})
+	if err != nil {
+		return nil // the word was enough
+	}
+	return m.press(a.who, label, option)
 }
 
 // fill answers what the person is asked in private. With change it answers as

@@ -176,8 +176,11 @@ func Dropped(title string, l Lang) Card { return Hint(tr(l, "ask.dropped", "what
 func AskedInPrivate(l Lang) string { return tr(l, "ask.in_private") }
 
 // SpeakFirst asks somebody in a group to write to us in private first, because
-// the platform lets us not.
-func SpeakFirst(l Lang) Card { return Hint(tr(l, "ask.speak_first"), l) }
+// the platform lets us not. It is longer than a title may be.
+func SpeakFirst(l Lang) Card {
+	text := tr(l, "ask.speak_first")
+	return Card{Lang: l, Body: text, Alt: text}
+}
 
 // Submitted says that a form that was asked has been submitted.
 func Submitted(title string, l Lang) string { return tr(l, "ask.done", "what", title) }

@@ -988,3 +988,29 @@ func sealFile(t *testing.T, key string, plain []byte) []byte {
 	cipher.NewCBCEncrypter(block, raw[:aes.BlockSize]).CryptBlocks(out, out)
 	return out
 }
+
+func TestWhoIsKnownToARobotAloneIsCalledByHisUserid(t *testing.T) {
+	a, err := New(Config{Robot: RobotConfig{ID: wecomtest.Robot, Secret: wecomtest.RobotSecret}}, bot.Deps{Log: quiet(), Shelf: newShelf(nil)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]string{"zhangsan": "zhangsan", "corp:ww9876543210fedcba:zhangsan": ""} {
+		if u, err := a.FindUser(t.Context(), a.user(id)); err != nil || u.Name != want || u.Ref.ID != id {
+			t.Errorf("%s is found as %+v, %v; want the name %q", id, u, err, want)
+		}
+	}
+}
+
+func TestAnAnswerOfOneLineHasNoMark(t *testing.T) {
+	for _, c := range []struct {
+		card cards.Card
+		want string
+	}{
+		{cards.Card{Body: "已提交：#1 标记解决"}, "已提交：#1 标记解决"},
+		{cards.Card{Body: "> 5 台"}, "＞ 5 台"},
+	} {
+		if got := markdown(c.card); got != c.want {
+			t.Errorf("%q is shown as %q, want %q", c.card.Body, got, c.want)
+		}
+	}
+}

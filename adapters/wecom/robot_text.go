@@ -37,7 +37,7 @@ func markdown(c cards.Card) string {
 }
 
 // marks are how cards.Numbered begins its lines, and what stands there instead.
-var marks = [][2]string{{"  > ", "│ "}, {"  >", "│"}, {"  - ", "• "}, {"  ", ""}}
+var marks = [][2]string{{"  > ", "│ "}, {"  >", "│"}, {"  - ", "• "}, {"  ", ""}, {"> ", ""}}
 
 // wide are letters that mean something in markdown or HTML, and ones that look
 // like them and mean nothing.

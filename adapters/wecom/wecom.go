@@ -443,7 +443,13 @@ func (a *Adapter) FindUser(ctx context.Context, u bot.UserRef) (bot.User, error)
 	case a.app != nil:
 		return a.app.findUser(ctx, u)
 	}
-	return bot.User{Ref: u}, nil // a robot alone has no directory
+	// A robot alone has no directory: what people are called there is their userid,
+	// by which members of a corp know each other better than by no name at all.
+	found := bot.User{Ref: u}
+	if !strings.Contains(u.ID, ":") { // as the ids of people of other corps do
+		found.Name = u.ID
+	}
+	return found, nil
 }
 
 // Fetch implements bot.FileCarrier. The first part of a file's id is the surface

@@ -331,7 +331,9 @@ var newChat = map[string]func(s *stage, prefix string) chat{
 	"slack":      func(s *stage, prefix string) chat { return newSlackChat(s, prefix) },
 	"feishu":     func(s *stage, prefix string) chat { return newFeishuChat(s, prefix, false) },
 	"dingtalk":   func(s *stage, prefix string) chat { return newDingtalkChat(s, prefix, true) },
-	"wecom":      func(s *stage, prefix string) chat { return newWecomChat(s, prefix) },
+	"wecom":      func(s *stage, prefix string) chat { return newWecomChat(s, prefix, true) },
+	// WeCom with the smart robot alone: no app, so no directory and no names.
+	"wecom-robot": func(s *stage, prefix string) chat { return newWecomChat(s, prefix, false) },
 	// Feishu's events over its long connection instead of requests.
 	"feishu-stream": func(s *stage, prefix string) chat { return newFeishuChat(s, prefix, true) },
 	// DingTalk without a card template: everything is text with numbers.

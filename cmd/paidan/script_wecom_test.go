@@ -24,10 +24,12 @@ import (
 // hears only what mentions it; a private chat is the one with the self-built app.
 // There are no slash commands, so what would be one is said, and no forms: they
 // are asked in the private chat. A thread is a message that is quoted; the app is
-// told of no quotes, so there a person writes the ticket's number.
+// told of no quotes, so there a person writes the ticket's number. Where there is
+// the robot alone, private chats are with it.
 type wecomChat struct {
 	stage      *stage
 	pre        string
+	app        bool // there is a self-built app
 	srv        *wecomtest.Server
 	opt        wecomtest.Options
 	users      map[string]string // id in the cast → userid
@@ -37,15 +39,18 @@ type wecomChat struct {
 	frames     int               // callbacks over them
 }
 
-func newWecomChat(s *stage, prefix string) *wecomChat {
+func newWecomChat(s *stage, prefix string, app bool) *wecomChat {
 	// As the platform makes them; published ones are refused.
 	opt := wecomtest.Options{
 		Secret: rand.Text() + rand.Text()[:17], Token: rand.Text(), AESKey: (rand.Text() + rand.Text())[:43], RobotSecret: rand.Text() + rand.Text()[:17],
 	}
-	c := &wecomChat{stage: s, pre: prefix, opt: opt, srv: wecomtest.New(opt), users: map[string]string{}, convs: map[string]string{}, fields: map[string]string{}}
+	c := &wecomChat{stage: s, pre: prefix, app: app, opt: opt, srv: wecomtest.New(opt), users: map[string]string{}, convs: map[string]string{}, fields: map[string]string{}}
 	s.t.Cleanup(c.srv.Close)
 	for _, p := range cast {
 		c.users[p.id] = c.srv.AddUser(wecomtest.User{ID: "u" + p.id, Name: p.name})
+		if !app {
+			c.srv.Talked(wecomtest.RobotChat(c.users[p.id])) // as in the groups below
+		}
 	}
 	for _, r := range rooms {
 		var members []string
@@ -82,8 +87,11 @@ func (c *wecomChat) configure(conf string) string {
 	}
 	conf = strings.NewReplacer(pairs...).Replace(conf)
 	c.fields = fieldNames(c.stage.t, conf)
-	return conf + fmt.Sprintf("\nwecom:\n  default:\n    corp_id: %s\n    agent_id: %d\n    secret: %s\n    token: %s\n    encoding_aes_key: %s\n    api_url: %s\n    robot:\n      id: %s\n      secret: %s\n      ws_url: %s\n",
-		wecomtest.Corp, wecomtest.Agent, c.opt.Secret, c.opt.Token, c.opt.AESKey, c.srv.APIURL(), wecomtest.Robot, c.opt.RobotSecret, c.srv.WSURL())
+	conf += fmt.Sprintf("\nwecom:\n  default:\n    api_url: %s\n    robot:\n      id: %s\n      secret: %s\n      ws_url: %s\n", c.srv.APIURL(), wecomtest.Robot, c.opt.RobotSecret, c.srv.WSURL())
+	if c.app {
+		conf += fmt.Sprintf("    corp_id: %s\n    agent_id: %d\n    secret: %s\n    token: %s\n    encoding_aes_key: %s\n", wecomtest.Corp, wecomtest.Agent, c.opt.Secret, c.opt.Token, c.opt.AESKey)
+	}
+	return conf
 }
 
 // fieldNames finds what the fields of the types are called: by the names that
@@ -118,9 +126,11 @@ func fieldNames(t *testing.T, conf string) map[string]string {
 // connect does what an administrator does, who saves the address, and waits for
 // the robot's connection.
 func (c *wecomChat) connect(url string) {
-	c.srv.Deliver(url + "/hooks/wecom/default")
-	if err := wecomAnswered(c.srv.VerifyURL()); err != nil {
-		c.stage.t.Fatal(err)
+	if c.app {
+		c.srv.Deliver(url + "/hooks/wecom/default")
+		if err := wecomAnswered(c.srv.VerifyURL()); err != nil {
+			c.stage.t.Fatal(err)
+		}
 	}
 	ctx, cancel := context.WithTimeout(c.stage.t.Context(), patience)
 	defer cancel()
@@ -433,6 +443,11 @@ func (c *wecomChat) typed(a target, text string) string {
 	if a.conv != "dm" && !strings.Contains(text, me) {
 		text = strings.TrimSpace(me + " " + text)
 	}
+	for id, user := range c.users {
+		if !c.app { // people are known by their ids alone
+			text = strings.ReplaceAll(text, "@"+nameOf(id), "@"+user)
+		}
+	}
 	return text
 }
 
@@ -442,8 +457,11 @@ func (c *wecomChat) say(a target, text string, names []string) error {
 		return err
 	}
 	user := c.users[a.who]
-	if a.conv != "dm" {
+	if a.conv != "dm" || !c.app {
 		said := wecomtest.Said{Conv: c.convs[a.conv], Text: c.typed(a, text), Quote: strings.TrimPrefix(root, "wecom/")}
+		if a.conv == "dm" {
+			said.Conv = wecomtest.RobotChat(user)
+		}
 		for _, n := range names {
 			said.Files = append(said.Files, c.srv.AddFile(wecomtest.File{Name: n, Type: wecomKind(n), Content: c.stage.files[n]}))
 		}
@@ -514,7 +532,11 @@ func (c *wecomChat) press(a target, label, option string) error {
 func (c *wecomChat) fill(who string, change bool, values map[string]string) error {
 	user := c.users[who]
 	last := func() string {
-		all := slices.DeleteFunc(c.srv.Messages(wecomtest.AppChat(user)), func(m wecomtest.Message) bool { return m.From != "" })
+		conv := wecomtest.AppChat(user)
+		if !c.app {
+			conv = wecomtest.RobotChat(user)
+		}
+		all := slices.DeleteFunc(c.srv.Messages(conv), func(m wecomtest.Message) bool { return m.From != "" })
 		if len(all) == 0 {
 			return ""
 		}
@@ -523,12 +545,12 @@ func (c *wecomChat) fill(who string, change bool, values map[string]string) erro
 			lines, _ := wecomCard(card)
 			return strings.Join(lines, "\n")
 		}
-		return m.Text
+		return strings.ReplaceAll(m.Text, "│ ", "") // as the robot marks what belongs together
 	}
 	say := func(text string) error {
-		_, a := c.srv.Say(user, text)
+		err := c.say(target{chat: c, who: who, conv: "dm"}, text, nil)
 		c.stage.settle()
-		return wecomAnswered(a)
+		return err
 	}
 	// Somebody whom the program does not know by name yet is told by his account.
 	account := func(name string) string { return c.users[idOf(name)] }
@@ -703,7 +725,12 @@ func (c *wecomChat) addBot(a target) error {
 	return nil
 }
 
-func (c *wecomChat) home(who string) error { return wecomAnswered(c.srv.Enter(c.users[who])) }
+func (c *wecomChat) home(who string) error {
+	if !c.app {
+		return c.taken(c.srv.EnterRobot(c.users[who]))
+	}
+	return wecomAnswered(c.srv.Enter(c.users[who]))
+}
 
 // What WeCom does not have, or tells neither an app nor a robot.
 func (c *wecomChat) react(target, string, bool) error { return fmt.Errorf("reactions are not told") }

@@ -164,6 +164,7 @@ type Adapter struct {
 	alts    cache[string] // message reference → the card in one line, for Urge
 	carried cache[string] // carrierId → outTrackId, to know a card that somebody quotes
 	presses presses
+	unnoted calls
 	warned  atomic.Pointer[string] // month of which the admins were told that the quota ends
 
 	// Stream mode's patience.

@@ -185,6 +185,13 @@ type Urger interface {
 	Urge(ctx context.Context, ref MessageRef, users []string) error
 }
 
+// Preloader looks up what Decode, which does no I/O, has to know for a verified
+// request: which chat a reaction happened in, where the platform does not tell.
+// What it does not find Decode goes without.
+type Preloader interface {
+	Preload(ctx context.Context, plain []byte)
+}
+
 // Fixer is a platform that cannot change cards in some places, Caps.Edits or no.
 type Fixer interface {
 	// Fixed reports whether cards in to change only when somebody presses on them.

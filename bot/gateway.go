@@ -273,6 +273,11 @@ func (g *Gateway) serve(ctx context.Context, install Install, adapter Adapter, w
 		result = ResultUnverified
 		return ErrUnverified
 	}
+	work, cancel := context.WithTimeout(ctx, g.Budget)
+	defer cancel()
+	if p, ok := adapter.(Preloader); ok {
+		p.Preload(work, plain)
+	}
 	in, err := adapter.Decode(r, plain)
 	if err != nil {
 		result = ResultMalformed
@@ -293,8 +298,6 @@ func (g *Gateway) serve(ctx context.Context, install Install, adapter Adapter, w
 		result = ResultNothing
 		return nil
 	}
-	work, cancel := context.WithTimeout(ctx, g.Budget)
-	defer cancel()
 	reply, err := g.Sink(work, install, in)
 	if err != nil {
 		level := slog.LevelError

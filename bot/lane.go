@@ -152,7 +152,19 @@ func (b *Bot) drainOnce(ctx context.Context, lane string, end time.Time) (rests 
 	ctx, done := b.keep(ctx, lane, holder)
 	defer done()
 	for {
-		left, wait, err := b.sendAll(ctx, rows, end)
+		looked := false // the last row's record was a look at the lane as well
+		var next []tickets.Out
+		record := func(ctx context.Context, r tickets.Out, s tickets.Sent, last bool) error {
+			if !last {
+				return b.out.Done(ctx, r, s, tickets.At(b.now()))
+			}
+			b.atWork.looks(lane)
+			var err error
+			next, err = b.out.DoneTake(ctx, r, s, holder, tickets.At(b.now()), lease)
+			looked = err == nil
+			return err
+		}
+		left, wait, err := b.sendAll(ctx, rows, end, record)
 		switch {
 		case err != nil:
 			err = errors.Join(err, b.letGo(ctx, lane, holder, left))
@@ -173,20 +185,26 @@ func (b *Bot) drainOnce(ctx context.Context, lane string, end time.Time) (rests 
 			b.tendIn(wait)
 			return true, err
 		}
-		if rows, err = take(); err != nil || len(rows) == 0 {
+		if rows = next; !looked {
+			rows, err = take()
+		}
+		if err != nil || len(rows) == 0 {
 			return false, err
 		}
 	}
 }
 
+// recorder records that a row was sent; last: it is the last one of those taken.
+type recorder func(ctx context.Context, r tickets.Out, s tickets.Sent, last bool) error
+
 // sendAll sends rows until the turn ends. left are those that were not tried;
 // a positive wait means that the lane must rest.
-func (b *Bot) sendAll(ctx context.Context, rows []tickets.Out, end time.Time) (left []tickets.Out, wait time.Duration, err error) {
+func (b *Bot) sendAll(ctx context.Context, rows []tickets.Out, end time.Time, record recorder) (left []tickets.Out, wait time.Duration, err error) {
 	for i, r := range rows {
 		if b.leaving.Load() || time.Now().After(end) {
 			return rows[i:], 0, nil
 		}
-		wait, err := b.sendOne(ctx, r)
+		wait, err := b.sendOne(ctx, r, func(ctx context.Context, s tickets.Sent) error { return record(ctx, r, s, i == len(rows)-1) })
 		if err != nil || wait > 0 {
 			return rows[i+1:], wait, err
 		}

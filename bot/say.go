@@ -213,6 +213,10 @@ func (t *turn) talkToBot(ctx context.Context, in Intent, k talk) (Reply, error) 
 	}
 	asks := k.group.Use == "intake" || t.ev.Private && !t.actor.Anywhere()
 	if in.Verb != VerbUnknown && thanks.MatchString(t.ev.Text) && len(t.ev.Files) == 0 {
+		if t.ev.Private && asks && !tickets.Chatter(t.ev.Text) { // «好的，下午三点在家» says more than thanks
+			r, _, err := t.goOn(ctx)
+			return r, err
+		}
 		return Reply{}, nil // nothing to be said to that
 	}
 	nothing := strings.TrimSpace(t.ev.Text) == "" || tickets.Chatter(t.ev.Text)

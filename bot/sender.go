@@ -36,7 +36,7 @@ func backoff(n int) time.Duration {
 
 // sendOne sends a row and records it. A positive wait means that the lane must
 // rest before the row is tried again; an error is one of our own.
-func (b *Bot) sendOne(ctx context.Context, r tickets.Out) (wait time.Duration, err error) {
+func (b *Bot) sendOne(ctx context.Context, r tickets.Out, record func(context.Context, tickets.Sent) error) (wait time.Duration, err error) {
 	to, err := ParseLane(r.Lane)
 	if err != nil {
 		return 0, b.out.Dead(ctx, r, err.Error(), tickets.At(b.now()))
@@ -63,7 +63,7 @@ func (b *Bot) sendOne(ctx context.Context, r tickets.Out) (wait time.Duration, e
 	})
 	b.metrics.Verdict(to.Install.Platform, err)
 	if err == nil {
-		if err := b.out.Done(ctx, r, sent, tickets.At(b.now())); err != nil {
+		if err := record(ctx, sent); err != nil {
 			return 0, err
 		}
 		if r.Kind == tickets.OutCard && !sent.Skip {
@@ -561,10 +561,13 @@ func (s *sending) relayEdit(ctx context.Context) (tickets.Sent, error) {
 	}
 	for _, ref := range refs {
 		if d, ok := s.a.(Deleter); ok && s.e.Facts.Gone {
-			if err := d.Delete(ctx, MessageRef(ref)); err != nil && !errors.Is(err, ErrGone) {
+			err := d.Delete(ctx, MessageRef(ref))
+			if err != nil && !errors.Is(err, ErrGone) && !errors.Is(err, ErrFixed) {
 				return tickets.Sent{}, err
 			}
-			continue
+			if !errors.Is(err, ErrFixed) {
+				continue
+			}
 		}
 		c, err := s.words(ctx, &orig, textOf(s.e))
 		if err != nil {
@@ -573,11 +576,37 @@ func (s *sending) relayEdit(ctx context.Context) (tickets.Sent, error) {
 		if c, err = s.ready(c); err != nil {
 			return tickets.Sent{}, err
 		}
-		if _, err := s.a.Update(ctx, MessageRef(ref), c); err != nil && !errors.Is(err, ErrGone) {
+		switch _, err := s.a.Update(ctx, MessageRef(ref), c); {
+		case errors.Is(err, ErrFixed) && !s.e.Facts.Gone:
+			return s.correct(ctx, &orig) // once, however many messages carried the words
+		case err != nil && !errors.Is(err, ErrGone) && !errors.Is(err, ErrFixed):
 			return tickets.Sent{}, err
 		}
 	}
 	return tickets.Sent{}, nil
+}
+
+// correct says anew what was edited, where what was said cannot be changed.
+func (s *sending) correct(ctx context.Context, orig *tickets.Event) (tickets.Sent, error) {
+	c, err := s.words(ctx, orig, textOf(s.e))
+	if err != nil {
+		return tickets.Sent{}, err
+	}
+	if s.place, err = s.placeHere(ctx); err != nil {
+		return tickets.Sent{}, err
+	}
+	return s.post(ctx, s.thread(), cards.Corrected(c))
+}
+
+// placeHere is where the ticket shows in the row's lane, for rows that name no place.
+func (s *sending) placeHere(ctx context.Context) (tickets.Place, error) {
+	places, err := s.b.svc.LanesOf(ctx, s.t.ID)
+	for _, p := range places {
+		if p.Lane == s.r.Lane {
+			return p, nil
+		}
+	}
+	return s.place, err
 }
 
 // relayFiles puts the files of an event into the thread of a place.

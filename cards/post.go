@@ -222,6 +222,13 @@ func Relay(number int64, author, team, text string, files []tickets.File, l Lang
 	return c
 }
 
+// Corrected marks words that replace what was said before, where that could not
+// be changed.
+func Corrected(c Card) Card {
+	c.Badges = append(slices.Clone(c.Badges), tr(c.Lang, "relay.corrected"))
+	return c
+}
+
 // ReplyHeld tells an agent that a reply waits in the outbox and can still be
 // taken back. seq is the number of the reply's event.
 func ReplyHeld(seq int64, seconds int, v *tickets.View, l Lang) Card {

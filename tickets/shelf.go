@@ -109,7 +109,8 @@ func (s *Shelf) Pop(ctx context.Context, name string) (string, error) {
 			if err != nil || !ok {
 				return err
 			}
-			n, err := tx.Exec(ctx, `DELETE FROM shelf WHERE owner = ? AND name = ? AND n = ?`, s.owner, name, v.N)
+			// By its value too: meanwhile another may have taken it, and a third laid his own there.
+			n, err := tx.Exec(ctx, `DELETE FROM shelf WHERE owner = ? AND name = ? AND n = ? AND value = ?`, s.owner, name, v.N, v.Value)
 			if err != nil {
 				return err
 			}

@@ -460,6 +460,7 @@ var en = map[string]string{
 	"stuck.title":         "The reply on #{number} has not been delivered yet",
 	"stuck.note":          "The platform lets us answer only for a while after they wrote. It goes out by itself when they write again, there is no need to repeat it; if it is urgent, reach them some other way.",
 	"successor.note":      "The earlier card can no longer change; this one counts",
+	"relay.corrected":     "corrected",
 	"alarm.quota.title":   "{install} has used {used} of {limit} this month",
 	"alarm.quota.body":    "When it is used up, the platform refuses the rest of this month's messages and card updates. Buy more in the platform's admin console, or show tickets in fewer groups there.",
 	"alarm.gap.title":     "{install} was not connected for a while",

@@ -455,6 +455,7 @@ var zh = map[string]string{
 	"stuck.title":         "#{number} 的回复还没送到",
 	"stuck.note":          "平台只允许在对方说话后的一段时间内回复。对方下次说话时自动补发，您不用重写；着急请换个方式联系。",
 	"successor.note":      "上一张卡片已无法更新，以这张为准",
+	"relay.corrected":     "更正",
 	"alarm.quota.title":   "{install} 本月额度已用 {used}/{limit}",
 	"alarm.quota.body":    "用完后平台会拒绝本月其余的消息和卡片更新。请在平台的管理后台购买增量包或升级版本；也可以减少往那里同步的群。",
 	"alarm.gap.title":     "{install} 有一段时间没有连接",

@@ -61,8 +61,7 @@ type SlackInstall struct {
 	APIURL            string `yaml:"api_url"`
 }
 
-// FeishuInstall is one connection to Feishu. It is read so that its keys are
-// checked, and refused until there is an adapter.
+// FeishuInstall is one connection to Feishu or Lark.
 type FeishuInstall struct {
 	AppID                 string `yaml:"app_id"`
 	AppSecret             Secret `yaml:"app_secret"`

@@ -2,6 +2,7 @@ package bot
 
 import (
 	"testing"
+	"time"
 
 	"github.com/paidan/paidan/tickets"
 )
@@ -73,6 +74,23 @@ func TestWordsUnderAQuoteAreForThoseWhoReadIt(t *testing.T) {
 		x.hears(x.event("zhao", "all", "建单 键盘坏了"))
 		if e := quoting("zhao", "team", "#2", "其实是我弄坏的"); e.Kind != tickets.Noted {
 			t.Errorf("one of the team about what he asked for himself: %s", e.Kind)
+		}
+	})
+}
+
+// TestWhatFollowsThanksIsKept: «好的» alone ends a talk; what comes behind it may
+// be what was asked for.
+func TestWhatFollowsThanksIsKept(t *testing.T) {
+	eachTalk(t, func(t *testing.T, x *words) {
+		x.says("wang", "洗衣机漏水")
+		x.after(3 * time.Minute)
+		x.says("wang", "好的，下午三点在家")
+		if e := x.last(1); e.Kind != tickets.SaidMore || e.Words == nil || e.Words.Text != "好的，下午三点在家" {
+			t.Errorf("the last of the ticket is %s %+v", e.Kind, e.Words)
+		}
+		x.says("wang", "好的，谢谢")
+		if e := x.last(1); e.Words == nil || e.Words.Text != "好的，下午三点在家" || x.count() != 1 {
+			t.Errorf("thanks alone are kept: %s %+v", e.Kind, e.Words)
 		}
 	})
 }

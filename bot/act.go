@@ -62,7 +62,7 @@ func (t *turn) told(ctx context.Context, c tickets.Command, res tickets.Result) 
 		}
 	}
 	said := (t.ev.Kind == Message || t.ev.Kind == Slash) && t.ev.ToBot
-	if out.Empty() && (said && !t.shows(ctx, id) || t.pressedLine(ctx, id)) {
+	if out.Empty() && (said && !t.shows(ctx, id, c.Verb()) || t.pressedLine(ctx, id)) {
 		v, err := t.view(ctx, res.Ticket)
 		if err != nil {
 			return Reply{}, err
@@ -90,13 +90,23 @@ func (t *turn) pressedLine(ctx context.Context, id tickets.TicketID) bool {
 }
 
 // shows reports whether the ticket's card stands where the event happened, and
-// will change there.
-func (t *turn) shows(ctx context.Context, id tickets.TicketID) bool {
-	if f, ok := t.adapter.(Fixer); !t.adapter.Caps().Edits || ok && !t.ev.Private && f.Fixed(To(t.ev.Conv)) {
+// will show there what a verb does to it.
+func (t *turn) shows(ctx context.Context, id tickets.TicketID, v tickets.Verb) bool {
+	edits := t.adapter.Caps().Edits
+	if f, ok := t.adapter.(Fixer); ok && !t.ev.Private && f.Fixed(To(t.ev.Conv)) || !edits && !turns[v] {
 		return false
 	}
 	lanes, err := t.b.svc.LanesOf(ctx, id)
-	return err == nil && slices.ContainsFunc(lanes, func(p tickets.Place) bool { return p.Lane == t.lane() })
+	return err == nil && slices.ContainsFunc(lanes, func(p tickets.Place) bool {
+		return p.Lane == t.lane() && (edits || p.Audience == tickets.ForTeam)
+	})
+}
+
+// turns are the verbs after which a new card stands even where none can be
+// changed: see tickets.Outbox.Turned.
+var turns = map[tickets.Verb]bool{
+	tickets.VerbClaim: true, tickets.VerbAssign: true, tickets.VerbRelease: true, tickets.VerbEscalate: true, tickets.VerbHold: true,
+	tickets.VerbReopen: true, tickets.VerbSolve: true, tickets.VerbClose: true,
 }
 
 func (t *turn) inRequesterPlace(ctx context.Context, id tickets.TicketID) bool {

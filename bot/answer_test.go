@@ -200,6 +200,41 @@ func TestWhatCannotBeChangedHasOneSuccessorADayAndOneAtTheEnd(t *testing.T) {
 	}
 }
 
+// numbers is a chat of texts, in which nothing ever changes.
+type numbers struct{ fixed }
+
+func (numbers) Caps() cards.Caps { return cards.Caps{Numbered: true} }
+
+func TestWhereNothingIsEverPressedATurnIsShown(t *testing.T) {
+	x := newBench(t)
+	x.b.Add(chat, numbers{fixed{x.chat}})
+	id := x.open()
+	x.drain()
+	x.do("li", id, tickets.Note{Text: "n"})
+	x.drain()
+	cardsNow := func() (n int) {
+		for _, c := range x.chat.shown {
+			if c.Ticket == id {
+				n++
+			}
+		}
+		return n
+	}
+	if n := cardsNow(); n != 1 {
+		t.Errorf("%d cards after a note, want 1", n)
+	}
+	x.do("li", id, tickets.Claim{})
+	x.drain()
+	if n := cardsNow(); n != 2 {
+		t.Errorf("%d cards after a claim, want 2: %q", n, x.chat.posts)
+	}
+	x.do("li", id, tickets.SetPriority{Priority: 1})
+	x.drain()
+	if n := cardsNow(); n != 2 {
+		t.Errorf("%d cards after another priority, want 2", n)
+	}
+}
+
 func TestWhatMustWaitForThemGoesOutWhenTheyWrite(t *testing.T) {
 	x := newBench(t)
 	id := x.do("wang", "", tickets.Open{Desk: "it", Title: "VPN"})

@@ -507,7 +507,7 @@ func (t *turn) pressToken(ctx context.Context, token, label string) (Reply, erro
 		r.Toast = cards.DoneLine(label, t.lang())
 		return r, nil
 	}
-	if t.adapter.Caps().Edits && t.shows(ctx, act.Ticket) {
+	if t.shows(ctx, act.Ticket, act.Verb) {
 		return r, nil
 	}
 	tk, err := t.b.svc.Ticket(ctx, act.Ticket)

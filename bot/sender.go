@@ -315,7 +315,16 @@ func (s *sending) card(ctx context.Context) (tickets.Sent, error) {
 			}
 			next := s.place.Posted.Add(successorAfter)
 			if next.Go().After(s.b.now()) && !done.Final {
-				return done, later{next}
+				// Where nothing can ever be pressed, a card is all that tells of a turn.
+				turned := false
+				if !s.a.Caps().Edits && s.place.Audience == tickets.ForTeam {
+					if turned, err = s.b.out.Turned(ctx, s.t.ID, s.place.Shown); err != nil {
+						return done, err
+					}
+				}
+				if !turned {
+					return done, later{next}
+				}
 			}
 			if ready, err = s.ready(cards.Compact(c)); err != nil {
 				return done, err

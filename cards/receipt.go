@@ -141,7 +141,9 @@ func Stuck(v *tickets.View, text string, l Lang) Card {
 // Compact is the small successor of a card that could not be changed any more.
 func Compact(c Card) Card {
 	c.Body, c.Rows = "", nil
-	c.Facts = slices.DeleteFunc(slices.Clone(c.Facts), func(f Fact) bool { return f.Wide })
+	if c.Tone != Good && c.Tone != Gone { // at the end, what was done is what counts
+		c.Facts = slices.DeleteFunc(slices.Clone(c.Facts), func(f Fact) bool { return f.Wide })
+	}
 	c.Note = strings.TrimSpace(c.Note + "\n" + tr(c.Lang, "successor.note"))
 	return c
 }

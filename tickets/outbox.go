@@ -170,6 +170,18 @@ func (o *Outbox) Answered(ctx context.Context, p Place, s Sent, now Time) error 
 	})
 }
 
+// Turned reports whether, after a version of a ticket, somebody else came to be
+// its owner or it stopped and went on: what nobody should have to learn late.
+func (o *Outbox) Turned(ctx context.Context, id TicketID, after int64) (bool, error) {
+	var n int64
+	err := o.db.Get(ctx, &n, `SELECT count(*) FROM events WHERE ticket_id = ? AND seq > ? AND kind IN (?, ?, ?, ?, ?, ?)`,
+		id, after, ClaimedBy, Assigned, Released, Escalated, HeldUntil, Reopened)
+	if err != nil {
+		return false, fmt.Errorf("look for a turn: %w", err)
+	}
+	return n > 0, nil
+}
+
 // Later shows a place again at a time, unless something changes there before.
 func (o *Outbox) Later(ctx context.Context, r Out, due Time) error {
 	return o.db.Tx(ctx, func(tx *sqldb.Tx) error {

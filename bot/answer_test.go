@@ -200,6 +200,40 @@ func TestWhatCannotBeChangedHasOneSuccessorADayAndOneAtTheEnd(t *testing.T) {
 	}
 }
 
+// shy is a chat where people must write in private first.
+type shy struct{ *sandbox }
+
+func (s shy) Post(ctx context.Context, to Dest, once string, c cards.Card) (MessageRef, error) {
+	if to.User != "" {
+		return "", ErrMustSpeak
+	}
+	return s.sandbox.Post(ctx, to, once, c)
+}
+
+func TestWhoCannotBeAnsweredInPrivateIsToldWhyOnceADay(t *testing.T) {
+	x := newBench(t)
+	x.b.Add(chat, shy{x.chat})
+	ask := func(n int) {
+		t.Helper()
+		_, err := x.b.Dispatch(t.Context(), chat, Inbound{Events: []Event{{
+			ID: fmt.Sprint("help ", n), Kind: Message, At: x.now, User: UserRef{chat, "wang"}, Conv: ConvRef{chat, "hall"}, Text: "帮助", ToBot: true,
+		}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.b.Wait()
+	}
+	ask(1)
+	ask(2)
+	if len(x.chat.posts) != 1 || !strings.Contains(x.chat.posts[0], "王芳，有话要单独告诉您") {
+		t.Errorf("said %q in the group", x.chat.posts)
+	}
+	x.now = x.now.Add(24 * time.Hour)
+	if ask(3); len(x.chat.posts) != 2 {
+		t.Errorf("said %q by the next day", x.chat.posts)
+	}
+}
+
 // numbers is a chat of texts, in which nothing ever changes.
 type numbers struct{ fixed }
 

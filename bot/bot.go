@@ -271,7 +271,33 @@ func (t *turn) whispered(ctx context.Context, c cards.Card) (MessageRef, error) 
 	if t.ev.Private && !t.ev.Conv.IsZero() {
 		to = To(t.ev.Conv)
 	}
-	return t.adapter.Post(ctx, to, "hint:"+t.ev.ID, c)
+	ref, err := t.adapter.Post(ctx, to, "hint:"+t.ev.ID, c)
+	if errors.Is(err, ErrMustSpeak) && !t.ev.Private && !t.ev.Conv.IsZero() {
+		return "", t.opensFirst(ctx)
+	}
+	return ref, err
+}
+
+// opensFirst tells somebody in the group, once a day, that he must write to the
+// bot in private before it can answer him there. What the answer was stays unsaid:
+// it was for him alone.
+func (t *turn) opensFirst(ctx context.Context) error {
+	once := "opens|" + t.ev.User.String() + "|" + t.b.now().In(t.b.zone).Format(time.DateOnly)
+	first, err := t.b.svc.First(ctx, once, t.b.now())
+	if err != nil || !first {
+		return err
+	}
+	name := t.actor.Name
+	if name == "" {
+		name = t.ev.UserName
+	}
+	line := cards.OpensFirst(name, t.lang())
+	line.Ping = []string{t.ev.User.ID}
+	if line, err = t.b.drawn(t.adapter, t.install, true, line); err != nil {
+		return err
+	}
+	_, err = t.adapter.Post(ctx, To(t.ev.Conv), once, line)
+	return err
 }
 
 // lane is where the event happened, as the core names it.

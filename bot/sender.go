@@ -307,6 +307,9 @@ func (s *sending) card(ctx context.Context) (tickets.Sent, error) {
 	if s.place.Ref != "" {
 		ref, err := s.a.Update(ctx, MessageRef(s.place.Ref), ready)
 		switch {
+		case errors.Is(err, ErrFixed) && s.place.Audience == tickets.ForAsk:
+			done.Skip = true // a press on it is answered with how it stands
+			return done, nil
 		case errors.Is(err, ErrFixed):
 			told, err := s.toldTheEnd(ctx, done.Final)
 			if err != nil || told {

@@ -182,6 +182,15 @@ func SpeakFirst(l Lang) Card {
 	return Card{Lang: l, Body: text, Alt: text}
 }
 
+// OpensFirst asks somebody, by name, to write to the bot in private once.
+func OpensFirst(name string, l Lang) Card {
+	text := tr(l, "ask.opens_first", "name", name)
+	if name == "" {
+		text = tr(l, "ask.opens_first_anon")
+	}
+	return Card{Lang: l, Body: text, Alt: text}
+}
+
 // Submitted says that a form that was asked has been submitted.
 func Submitted(title string, l Lang) string { return tr(l, "ask.done", "what", title) }
 

@@ -132,8 +132,6 @@ func (c Config) streams(i bot.Install) bool {
 		return c.Feishu[i.Name].Mode == feishu.ModeStream
 	case "dingtalk":
 		return c.DingTalk[i.Name].Mode != dingtalk.ModeHTTP
-	case "wecom":
-		return true // the robot's connection, and the customers' messages, which are fetched
 	}
-	return false
+	return true // WeCom fetches customers' messages, besides the robot's connection; the playground is fed by itself
 }

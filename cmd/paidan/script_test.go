@@ -29,7 +29,18 @@ import (
 	"github.com/paidan/paidan/tickets/ticketstest"
 )
 
-func TestMain(m *testing.M) { ticketstest.Main(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	chosen := false
+	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
+	if !chosen { // transcripts wait for one another's programs more than they work
+		if err := flag.Set("test.parallel", "6"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(2)
+		}
+	}
+	ticketstest.Main(m)
+}
 
 var update = flag.Bool("update", false, "write what happens into the transcripts, to be read before it is kept")
 
@@ -63,8 +74,14 @@ func TestTranscripts(t *testing.T) {
 		}
 		steps := parseScript(t, file, string(archive.Comment))
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			if !*update { // which writes files that the others read
+				t.Parallel()
+			}
 			for i, platform := range steps.platforms {
 				t.Run(platform, func(t *testing.T) {
+					if !*update {
+						t.Parallel()
+					}
 					// Over whichever line events come, people see the same.
 					own := filepath.Join("testdata/script", strings.TrimSuffix(platform, "-stream"), strings.TrimSuffix(filepath.Base(file), ".txtar")+".txt")
 					want := steps.wanted(t, own, platform)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/paidan/paidan/cards"
+	"github.com/paidan/paidan/internal/sqldb"
 	"github.com/paidan/paidan/tickets"
 )
 
@@ -197,6 +198,39 @@ func TestWhatCannotBeChangedHasOneSuccessorADayAndOneAtTheEnd(t *testing.T) {
 	x.drain()
 	if len(x.chat.posts) < 4 || x.chat.shown[MessageRef(fmt.Sprint("team/", len(x.chat.posts)))].Ticket != id {
 		t.Errorf("posted %q, want the reopened ticket shown after a day", x.chat.posts)
+	}
+}
+
+// A crash between the change of a message and its record, and then the ticket
+// looks again as it is recorded: the message must not keep what was in between.
+func TestARecordIsNotBelievedAfterAnAttemptThatNobodyRecorded(t *testing.T) {
+	x := newBench(t)
+	id := x.open()
+	x.drain()
+	x.do("li", id, tickets.Claim{})
+	x.chat.next = []error{fmt.Errorf("answer cut: %w", ErrUnknown)}
+	x.drain()
+	tk, err := x.b.svc.Ticket(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := x.b.svc.View(t.Context(), tk, x.now, x.b.zone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := cards.Ticket(v, cards.ZH)
+	c.Version = tk.Version
+	err = x.db.Tx(t.Context(), func(tx *sqldb.Tx) error {
+		_, err := tx.Exec(t.Context(), `UPDATE places SET hash = ?`, fingerprint(c))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.now = x.now.Add(time.Minute)
+	x.drain()
+	if x.chat.updates != 1 {
+		t.Errorf("%d updates: the message shows what nobody knows", x.chat.updates)
 	}
 }
 

@@ -297,7 +297,9 @@ func (s *sending) card(ctx context.Context) (tickets.Sent, error) {
 	if err != nil {
 		return done, err
 	}
-	if s.place.Ref != "" && s.place.Hash == done.Hash {
+	// What is recorded is not believed where an earlier attempt may have changed the
+	// message without its being recorded: the ticket may look as before by now.
+	if s.place.Ref != "" && s.place.Hash == done.Hash && s.r.Attempts == 0 {
 		return done, nil
 	}
 	ready, err := s.ready(c)

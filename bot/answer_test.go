@@ -210,6 +210,7 @@ func TestARecordIsNotBelievedAfterAnAttemptThatNobodyRecorded(t *testing.T) {
 	x.do("li", id, tickets.Claim{})
 	x.chat.next = []error{fmt.Errorf("answer cut: %w", ErrUnknown)}
 	x.drain()
+	x.now = x.now.Add(time.Minute)
 	tk, err := x.b.svc.Ticket(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
@@ -227,7 +228,6 @@ func TestARecordIsNotBelievedAfterAnAttemptThatNobodyRecorded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x.now = x.now.Add(time.Minute)
 	x.drain()
 	if x.chat.updates != 1 {
 		t.Errorf("%d updates: the message shows what nobody knows", x.chat.updates)

@@ -82,11 +82,21 @@ func (t *turn) pressedLine(ctx context.Context, id tickets.TicketID) bool {
 		return false
 	}
 	places, err := t.b.svc.LanesOf(ctx, id)
+	t.unsure("where a ticket shows", err)
 	if err != nil || slices.ContainsFunc(places, func(p tickets.Place) bool { return p.Ref == string(t.ev.Message) && p.Audience != tickets.ForAlert }) {
 		return false
 	}
 	was, err := t.b.shelf("cards").Get(ctx, t.lane()+"|"+string(t.ev.Message))
+	t.unsure("what a message showed", err)
 	return err == nil && was == ""
+}
+
+// unsure tells of a look-up that failed where "no" does no harm: at worst the
+// actor is shown in private what he could see anyway.
+func (t *turn) unsure(what string, err error) {
+	if err != nil {
+		t.b.log.Warn("look-up failed, taken for no", "what", what, "install", t.install.String(), "err", err)
+	}
 }
 
 // shows reports whether the ticket's card stands where the event happened, and
@@ -97,6 +107,7 @@ func (t *turn) shows(ctx context.Context, id tickets.TicketID, v tickets.Verb) b
 		return false
 	}
 	lanes, err := t.b.svc.LanesOf(ctx, id)
+	t.unsure("where a ticket shows", err)
 	return err == nil && slices.ContainsFunc(lanes, func(p tickets.Place) bool {
 		return p.Lane == t.lane() && (edits || p.Audience == tickets.ForTeam)
 	})
@@ -111,6 +122,7 @@ var turns = map[tickets.Verb]bool{
 
 func (t *turn) inRequesterPlace(ctx context.Context, id tickets.TicketID) bool {
 	lanes, err := t.b.svc.LanesOf(ctx, id)
+	t.unsure("where a ticket shows", err)
 	return err == nil && slices.ContainsFunc(lanes, func(p tickets.Place) bool {
 		return p.Lane == t.lane() && p.Audience == tickets.ForRequester
 	})

@@ -344,6 +344,7 @@ func (t *turn) open(ctx context.Context, c tickets.Open, burst bool) (Reply, err
 
 func (t *turn) inTeam(ctx context.Context, desk tickets.DeskKey) bool {
 	g, err := t.b.svc.GroupOf(ctx, t.lane())
+	t.unsure("what a group is for", err)
 	return err == nil && g.Use == "triage" && g.Desk == desk
 }
 
